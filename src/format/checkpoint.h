@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * checkpoint.h - one checked, read-only view of a model's files, whatever their format.
+ *
+ * Opening maps files and reads headers: no weight is touched, nothing is copied. Everything in the view has
+ * been checked against the files' sizes, so that readers of the view need no checks of their own.
+ * Names of tensors and configuration keys are Hugging Face's; other formats (GGUF, later) translate to them.
+ *
+ * Errors name the file, the key, what was expected and what came.
+ * Threads: read-only after opening, any thread.
+ */
+#ifndef SNUG_SRC_FORMAT_CHECKPOINT_H
+#define SNUG_SRC_FORMAT_CHECKPOINT_H
+
+#include <snug/memory.h>
+
+#include "base/json.h"
+#include "base/str.h"
+#include "base/type.h"
+
+typedef struct snug_checkpoint snug_checkpoint;
+
+#define SNUG_TENSOR_RANK_MAX 4
+
+typedef struct snug_tensor {
+    snug_str name;
+    snug_type
+        type; /* SNUG_TYPE_NONE when the file's type is one that no weight may have (type_name says it) */
+    snug_str type_name; /* as the file writes it: "BF16", "I64" */
+    uint32_t rank;
+    uint64_t shape[SNUG_TENSOR_RANK_MAX]; /* outermost first; only `rank` of them */
+    const void *data;                     /* in the mapped file, at any alignment */
+    uint64_t bytes;
+    uint32_t file; /* which of the checkpoint's weight files */
+} snug_tensor;
+
+/*
+ * Open the checkpoint at `path`: a folder with config.json, or a safetensors file in one. `memory` must
+ * outlive it. Errors: IO (not there, not readable), CORRUPT, UNSUPPORTED, OVER_LIMIT.
+ */
+SNUG_MUST_CHECK snug_status snug_checkpoint_open(snug_checkpoint **checkpoint_out, snug_memory *memory,
+                                                 const char *path, snug_error *error);
+void snug_checkpoint_close(snug_checkpoint *checkpoint);
+
+const char *snug_checkpoint_path(const snug_checkpoint *checkpoint); /* as given */
+
+/* The tensor of that name, or NULL. Logarithmic. */
+const snug_tensor *snug_checkpoint_find(const snug_checkpoint *checkpoint, const char *name);
+size_t snug_checkpoint_tensor_count(const snug_checkpoint *checkpoint);
+const snug_tensor *snug_checkpoint_tensor(const snug_checkpoint *checkpoint, size_t index);
+
+/* Bytes of all weight files mapped, and how many of them are in memory now (asks the kernel, mincore). */
+uint64_t snug_checkpoint_mapped_bytes(const snug_checkpoint *checkpoint);
+uint64_t snug_checkpoint_resident_bytes(const snug_checkpoint *checkpoint);
+
+/*
+ * The tensor `name` with exactly this shape and a type weights may have, or a sentence.
+ * Errors: CORRUPT (missing or of another shape), UNSUPPORTED (type).
+ */
+SNUG_MUST_CHECK snug_status snug_checkpoint_matrix(const snug_tensor **tensor_out,
+                                                   const snug_checkpoint *checkpoint, const char *name,
+                                                   uint64_t rows, uint64_t columns, snug_error *error);
+SNUG_MUST_CHECK snug_status snug_checkpoint_vector(const snug_tensor **tensor_out,
+                                                   const snug_checkpoint *checkpoint, const char *name,
+                                                   uint64_t values, snug_error *error);
+
+/* --- configuration: config.json, by Hugging Face keys ------------------------------------------------- */
+
+/* A path of keys: "hidden_size", "rope_scaling.factor". Absent when any part is; a JSON null counts as
+ * absent. */
+snug_json snug_checkpoint_config(const snug_checkpoint *checkpoint, const char *path);
+
+/* Required numbers: absent, another kind or outside [min, max] gives a sentence. */
+SNUG_MUST_CHECK snug_status snug_checkpoint_u32(uint32_t *out, const snug_checkpoint *checkpoint,
+                                                const char *path, uint32_t min, uint32_t max,
+                                                snug_error *error);
+SNUG_MUST_CHECK snug_status snug_checkpoint_f64(double *out, const snug_checkpoint *checkpoint,
+                                                const char *path, double min, double max, snug_error *error);
+SNUG_MUST_CHECK snug_status snug_checkpoint_bool(bool *out, const snug_checkpoint *checkpoint,
+                                                 const char *path, snug_error *error);
+/* The same, but when absent *out keeps the caller's default. */
+SNUG_MUST_CHECK snug_status snug_checkpoint_u32_or(uint32_t *inout, const snug_checkpoint *checkpoint,
+                                                   const char *path, uint32_t min, uint32_t max,
+                                                   snug_error *error);
+SNUG_MUST_CHECK snug_status snug_checkpoint_f64_or(double *inout, const snug_checkpoint *checkpoint,
+                                                   const char *path, double min, double max,
+                                                   snug_error *error);
+SNUG_MUST_CHECK snug_status snug_checkpoint_bool_or(bool *inout, const snug_checkpoint *checkpoint,
+                                                    const char *path, snug_error *error);
+
+/* model_type of config.json, or what its architectures[0] stands for ("LlamaForCausalLM" -> "llama").
+ * Checked non-empty. */
+snug_str snug_checkpoint_model_type(const snug_checkpoint *checkpoint);
+
+/* --- the other files; each absent when the file is not there ------------------------------------------ */
+
+typedef enum snug_checkpoint_file {
+    SNUG_FILE_GENERATION_CONFIG = 0, /* generation_config.json */
+    SNUG_FILE_TOKENIZER = 1,         /* tokenizer.json */
+    SNUG_FILE_TOKENIZER_CONFIG = 2,  /* tokenizer_config.json */
+    SNUG_FILE_CONFIG = 3,            /* config.json */
+    SNUG_FILE_COUNT
+} snug_checkpoint_file;
+
+/* Root of a JSON file, checked when the checkpoint was opened; absent when there is none. */
+snug_json snug_checkpoint_json(const snug_checkpoint *checkpoint, snug_checkpoint_file file);
+const char *snug_checkpoint_file_name(snug_checkpoint_file file);
+
+/* chat_template.jinja when the folder has one; empty otherwise. */
+snug_str snug_checkpoint_chat_template(const snug_checkpoint *checkpoint);
+
+#endif /* SNUG_SRC_FORMAT_CHECKPOINT_H */

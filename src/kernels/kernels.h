@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * kernels.h - the numeric inner loops: one table of functions, filled with the C reference and overwritten
+ * upwards by the levels this machine has (dispatch.c).
+ *
+ * Contract: a kernel reads and writes only what its arguments name, allocates nothing, locks nothing, reports
+ * nothing; callers have checked sizes. Activations are f32 and aligned to 4 bytes; weights lie in a mapped
+ * file at any address, so they are read unaligned. The result of one output value never depends on how the
+ * rows are split over threads: the same bits with any number of them.
+ */
+#ifndef SNUG_SRC_KERNELS_KERNELS_H
+#define SNUG_SRC_KERNELS_KERNELS_H
+
+#include <snug/cpu.h>
+
+#include "base/type.h"
+
+/* Tokens of one tile of the cache; also the most tokens one attend call sees. */
+#define SNUG_TILE_TOKENS 64
+
+/* Up to this many tokens a product is bound by reading the weights: it reads each row once for all of them.
+ * Beyond, it is bound by arithmetic and unpacks panels of weights into scratch. */
+#define SNUG_MATMUL_FEW_TOKENS 8
+
+/*
+ * out[t][r] = sum over c of input[t][c] * weight[r][c], for `tokens` tokens and `rows` rows.
+ */
+typedef struct snug_matmul_task {
+    float *out; /* [tokens][out_stride], the first `rows` of each written */
+    size_t out_stride;
+    const void *weight; /* [rows][row_bytes] in its stored type */
+    size_t row_bytes;
+    const void *input; /* [tokens][input_bytes], each made by prepare(); 64-byte aligned */
+    size_t input_bytes;
+    size_t tokens;
+    size_t rows;
+    size_t columns;
+    void *scratch; /* scratch_bytes(columns) of the calling thread; 64-byte aligned */
+} snug_matmul_task;
+
+/* One way to multiply by weights of one type. */
+typedef struct snug_matmul {
+    const char *name; /* "bf16 x f32, avx512": for reports */
+    /* Bytes of one prepared input row, a multiple of 64. */
+    size_t (*input_bytes)(size_t columns);
+    /* Bring one row of activations into the form run() reads: copied, rounded to bf16, quantized. */
+    void (*prepare)(void *input_out, const float *x, size_t columns);
+    size_t (*scratch_bytes)(size_t columns);
+    void (*run)(const snug_matmul_task *task);
+} snug_matmul;
+
+/*
+ * One tile of the cache against a set of queries of one KV head, with running softmax: after all tiles,
+ * out[q] / sum[q] is the attention output. `max` starts at -INFINITY, `sum` and `out` at 0.
+ * Query q sees tokens [begin[q], end[q]) of the tile; an empty range leaves its state alone.
+ */
+typedef struct snug_attend_task {
+    const float *query;    /* [queries][head_dim], already multiplied by the attention scale */
+    const void *key;       /* [SNUG_TILE_TOKENS][head_dim] in the format's type, 64-byte aligned */
+    const void *value;     /* the same */
+    const uint32_t *begin; /* [queries] */
+    const uint32_t *end;   /* [queries], at most SNUG_TILE_TOKENS; tokens from max(end) on are never read */
+    size_t queries;
+    size_t head_dim; /* a multiple of 2; any size up to SNUG_HEAD_DIM_MAX */
+    float *max;      /* [queries] */
+    float *sum;      /* [queries] */
+    float *out;      /* [queries][head_dim] */
+    void *scratch;   /* SNUG_ATTEND_SCRATCH_BYTES of the calling thread; 64-byte aligned */
+} snug_attend_task;
+
+#define SNUG_HEAD_DIM_MAX       512
+#define SNUG_ATTEND_QUERIES_MAX 64 /* most queries of one call */
+/* A tile of keys and one of values as f32, and scores for the most queries. */
+#define SNUG_ATTEND_SCRATCH_BYTES                                                                            \
+    ((size_t)(2 * SNUG_TILE_TOKENS * SNUG_HEAD_DIM_MAX + SNUG_ATTEND_QUERIES_MAX * SNUG_TILE_TOKENS) * 4)
+
+typedef void snug_attend_fn(const snug_attend_task *task);
+
+typedef struct snug_kernels {
+    snug_cpu_level level;
+    bool exact; /* f32 activations and accumulation, no shortcut */
+
+    /* By type of weight; NULL where the type cannot be multiplied by. `few` for 1 ..
+     * SNUG_MATMUL_FEW_TOKENS. */
+    const snug_matmul *matmul_few[SNUG_TYPE_COUNT];
+    const snug_matmul *matmul_many[SNUG_TYPE_COUNT];
+
+    /* A stored row as f32, and back (round to nearest even): embeddings, norm weights, the cache. */
+    void (*row_to_f32[SNUG_TYPE_COUNT])(float *out, const void *row, size_t n);
+    void (*f16_from_f32)(uint16_t *out, const float *x, size_t n);
+
+    /* By type of the cache: F32 and F16. */
+    snug_attend_fn *attend[SNUG_TYPE_COUNT];
+
+    /* out[i] = x[i] / sqrt(mean(x^2) + epsilon) * weight[i]; out may be x. (Zhang, Sennrich 2019) */
+    void (*rms_norm)(float *out, const float *x, const float *weight, size_t n, float epsilon);
+    /* Rotate the pairs (x[i], x[i + half]) by the angle whose cosine and sine are given, in place.
+     * (RoFormer, half-split) */
+    void (*rope_half)(float *x, const float *cosine, const float *sine, size_t half);
+    /* out[i] = silu(gate[i]) * up[i], silu(x) = x / (1 + exp(-x)); out may be gate. Within 4 ulp of libm. */
+    void (*swiglu)(float *out, const float *gate, const float *up, size_t n);
+    /* x[i] += y[i] */
+    void (*add)(float *x, const float *y, size_t n);
+    /* x[i] *= factor */
+    void (*scale)(float *x, float factor, size_t n);
+} snug_kernels;
+
+/*
+ * Fill the table for `level` (SNUG_CPU_AUTO: the best of this machine; a level above the machine's is
+ * lowered to it). With `exact` the matmuls take f32 activations only.
+ */
+void snug_kernels_init(snug_kernels *kernels, snug_cpu_level level, bool exact);
+
+#endif /* SNUG_SRC_KERNELS_KERNELS_H */

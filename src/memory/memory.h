@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * memory.h - how the library itself gets bytes: reservations, blocks and arenas, all in the ledger.
+ *
+ * Small things are blocks (snug_memory_alloc): below 64 KiB from malloc, else whole pages of their own.
+ * Big things that grow are arenas: address space reserved once, committed piece by piece after the ledger
+ * agreed, given back with the pages really returned to the system.
+ *
+ * Threads: as in snug/memory.h. An arena is used by one thread at a time.
+ */
+#ifndef SNUG_SRC_MEMORY_MEMORY_H
+#define SNUG_SRC_MEMORY_MEMORY_H
+
+#include <snug/memory.h>
+
+/*
+ * Reserve `bytes` for `use`, or refuse: SNUG_ERR_OVER_LIMIT with a sentence that says what was needed,
+ * used and allowed. `what` names the thing in that sentence ("attention cache for 64 more tokens").
+ */
+SNUG_MUST_CHECK snug_status snug_memory_take(snug_memory *memory, snug_memory_use use, uint64_t bytes,
+                                             const char *what, snug_error *error);
+void snug_memory_give(snug_memory *memory, snug_memory_use use, uint64_t bytes);
+
+/*
+ * A zeroed block of `bytes`, 64-byte aligned, charged with its overhead. NULL when the ledger or the system
+ * refuses; `error` (may be NULL) then has the status and the sentence. bytes 0 gives a valid block.
+ */
+void *snug_memory_alloc(snug_memory *memory, snug_memory_use use, uint64_t bytes, const char *what,
+                        snug_error *error);
+/* Give a block back. NULL is allowed. */
+void snug_memory_free(snug_memory *memory, void *block);
+
+/* What snug_memory_alloc() charges for a block of that size: lets a plan be exact. */
+uint64_t snug_memory_block_bytes(uint64_t bytes);
+
+/*
+ * A run of address space of which the first `committed_bytes` are usable. Invariants: committed_bytes is a
+ * multiple of the page, at most reserved_bytes, and is exactly what the ledger was charged.
+ */
+typedef struct snug_arena {
+    snug_memory *memory;
+    snug_memory_use use;
+    unsigned char *base; /* page aligned; NULL before init */
+    size_t reserved_bytes;
+    size_t committed_bytes;
+} snug_arena;
+
+/* Reserve address space only: costs no memory. Errors: NO_MEMORY (RLIMIT_AS and the like). */
+SNUG_MUST_CHECK snug_status snug_arena_init(snug_arena *arena, snug_memory *memory, snug_memory_use use,
+                                            size_t reserved_bytes, const char *what, snug_error *error);
+void snug_arena_deinit(snug_arena *arena);
+
+/* Make the first `bytes` usable (rounded up to pages; zeroed when new). Keeps what was committed on
+ * failure. */
+SNUG_MUST_CHECK snug_status snug_arena_commit(snug_arena *arena, size_t bytes, const char *what,
+                                              snug_error *error);
+
+/* Return all pages beyond the first `bytes` (rounded up) to the system and the ledger. Cannot fail. */
+void snug_arena_decommit(snug_arena *arena, size_t bytes);
+
+#endif /* SNUG_SRC_MEMORY_MEMORY_H */

@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * machine.h - clock, processor, and what the kernel says about memory: plain functions without state.
+ *
+ * All memory readings take a root prefix ("" for the real machine), under which /proc and /sys are looked
+ * up, so that tests can put a tree of files in their place. Unknown is SNUG_OS_UNKNOWN, never "unlimited".
+ */
+#ifndef SNUG_SRC_OS_MACHINE_H
+#define SNUG_SRC_OS_MACHINE_H
+
+#include <snug/base.h>
+#include <snug/cpu.h>
+
+uint64_t snug_os_clock_ns(void); /* monotonic */
+
+uint32_t snug_os_cpu_count(void); /* processors this process may run on */
+/* "AMD EPYC 9654 96-Core Processor": what the system calls the processor; "unknown" when it does not. */
+void snug_os_cpu_name(char *out, size_t capacity);
+
+#define SNUG_OS_UNKNOWN  UINT64_MAX       /* the system does not say */
+#define SNUG_OS_NO_LIMIT (UINT64_MAX - 1) /* the system says: no limit here */
+
+/* /proc/self/statm and status. `anonymous` (with shared memory) is what cannot be reclaimed without swap. */
+typedef struct snug_os_process_memory {
+    uint64_t resident_bytes;
+    uint64_t anonymous_bytes; /* RssAnon + RssShmem */
+    uint64_t file_bytes;      /* RssFile: mapped files, evictable */
+} snug_os_process_memory;
+
+/* About 1 us: one read of /proc/self/statm. All SNUG_OS_UNKNOWN when it cannot be read. */
+snug_os_process_memory snug_os_process_memory_read(void);
+
+/* /proc/meminfo. */
+typedef struct snug_os_host_memory {
+    uint64_t total_bytes;
+    uint64_t available_bytes; /* the kernel's estimate of what can be taken without swapping */
+    uint64_t free_bytes;
+    uint64_t swap_free_bytes;
+} snug_os_host_memory;
+
+snug_os_host_memory snug_os_host_memory_read(const char *root);
+
+/* One level of the control-group tree, from our own group upwards. */
+typedef struct snug_os_cgroup_level {
+    char path[256];             /* inside the hierarchy; cut with "..." in front when longer */
+    uint64_t max_bytes;         /* memory.max or memory.limit_in_bytes; SNUG_OS_NO_LIMIT or UNKNOWN */
+    uint64_t high_bytes;        /* memory.high; v1 has none */
+    uint64_t current_bytes;     /* memory.current or memory.usage_in_bytes: page cache included */
+    uint64_t reclaimable_bytes; /* clean file pages and slab that the kernel would drop first */
+} snug_os_cgroup_level;
+
+#define SNUG_OS_CGROUP_LEVELS_MAX 16
+
+typedef struct snug_os_cgroups {
+    int version;        /* 2, 1 (also hybrid machines whose memory controller is on v1), 0 none found */
+    size_t level_count; /* leaf first */
+    bool is_cut;        /* more levels than fit, or one that could not be read: what is above is unknown */
+    snug_os_cgroup_level level[SNUG_OS_CGROUP_LEVELS_MAX];
+} snug_os_cgroups;
+
+void snug_os_cgroups_read(snug_os_cgroups *out, const char *root);
+
+/* Soft values of the two rlimits that bound memory, and what counts against them now. */
+typedef struct snug_os_rlimits {
+    uint64_t address_space_bytes;      /* RLIMIT_AS */
+    uint64_t address_space_used_bytes; /* VmSize */
+    uint64_t data_bytes;               /* RLIMIT_DATA */
+    uint64_t data_used_bytes;          /* VmData */
+} snug_os_rlimits;
+
+snug_os_rlimits snug_os_rlimits_read(void);
+
+#endif /* SNUG_SRC_OS_MACHINE_H */

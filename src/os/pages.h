@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * pages.h - address space and memory from the system, in whole pages, and small blocks from its heap.
+ * Nothing here is counted: only memory/ calls it, after its ledger agreed.
+ */
+#ifndef SNUG_SRC_OS_PAGES_H
+#define SNUG_SRC_OS_PAGES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+size_t snug_os_page_bytes(void);
+
+/* Address space without memory behind it; NULL when refused. `bytes` in whole pages. */
+void *snug_os_reserve(size_t bytes);
+/* Make part of a reservation usable, zeroed at first touch. False when the system refuses (RLIMIT_DATA,
+ * overcommit). */
+bool snug_os_commit(void *at, size_t bytes);
+/* Give the pages and their commit charge back; the address space stays reserved. */
+void snug_os_decommit(void *at, size_t bytes);
+/* Give back a whole reservation, address space too. */
+void snug_os_release(void *at, size_t bytes);
+
+/* Zeroed block from the heap, 64-byte aligned; NULL when refused. */
+void *snug_os_heap_alloc(size_t bytes);
+void snug_os_heap_free(void *block);
+
+#endif /* SNUG_SRC_OS_PAGES_H */
