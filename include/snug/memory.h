@@ -7,7 +7,9 @@
  * figures (SNUG_ERR_OVER_LIMIT) and nothing changes. Reservations count committed pages, never address space.
  * Mapped weights are not in the ledger: the kernel can drop them at any time. They are counted beside it.
  *
- * Threads: every function may be called from any thread; reading takes no lock.
+ * Beside it: snug_memory_read_state() says how much this process may use, and who says so.
+ *
+ * Threads: every function may be called from any thread; reading counts takes no lock.
  */
 #ifndef SNUG_MEMORY_H
 #define SNUG_MEMORY_H
@@ -53,11 +55,19 @@ typedef struct snug_memory_options {
     uint64_t hard_bytes; /* 0: none */
     snug_memory_pressure_fn on_pressure;
     void *user;
+    uint64_t fail_after; /* for tests: refuse the n-th reservation, and only that one; 0: none */
 } snug_memory_options;
 
-/* `options` may be NULL: no limits. Errors: ARGUMENT (soft above hard), NO_MEMORY. */
+/* `options` may be NULL: no limits. Errors: ARGUMENT (soft above hard, unknown struct_size), NO_MEMORY. */
 SNUG_API SNUG_MUST_CHECK snug_status snug_memory_create(snug_memory **memory_out,
                                                         const snug_memory_options *options);
+
+/*
+ * Replace both limits (0: none). What is reserved stays: a limit below it refuses what comes next.
+ * Errors: ARGUMENT (soft above hard).
+ */
+SNUG_API SNUG_MUST_CHECK snug_status snug_memory_set_limits(snug_memory *memory, uint64_t soft_bytes,
+                                                            uint64_t hard_bytes);
 
 /* Asserts that every reservation was given back. NULL is allowed. */
 SNUG_API void snug_memory_destroy(snug_memory *memory);
@@ -67,7 +77,8 @@ SNUG_API snug_memory_count snug_memory_read_all(const snug_memory *memory); /* t
 
 /*
  * The highest unreclaimable bytes of this process the kernel has shown to snug_memory_sample() since the
- * ledger was made. Sampled when a load ends, around prefill chunks and at each token; about 1 us a sample.
+ * ledger was made. Sampled when a load ends, around prefill chunks and at each token; a sample takes a few
+ * microseconds.
  */
 SNUG_API uint64_t snug_memory_measured_peak(const snug_memory *memory);
 SNUG_API void snug_memory_sample(snug_memory *memory);
@@ -80,9 +91,89 @@ typedef struct snug_memory_point {
     uint64_t use_bytes[SNUG_MEMORY_USE_COUNT];
 } snug_memory_point;
 
-/* Copies up to `capacity` points, oldest first; returns how many there are. */
-SNUG_API size_t snug_memory_timeline(const snug_memory *memory, snug_memory_point *points_out,
-                                     size_t capacity);
+/* Copies up to `capacity` points, oldest first; returns how many there are. Takes a short lock. */
+SNUG_API size_t snug_memory_timeline(snug_memory *memory, snug_memory_point *points_out, size_t capacity);
+
+/* --- how much may be used ------------------------------------------------------------------------------ */
+
+#define SNUG_MEMORY_UNKNOWN  UINT64_MAX       /* the system does not say: not the same as no limit */
+#define SNUG_MEMORY_NO_LIMIT (UINT64_MAX - 1) /* the system says: no limit here */
+
+/* Who binds: the source with the least room. */
+typedef enum snug_memory_source {
+    SNUG_MEMORY_SOURCE_NONE = 0,          /* nothing is known */
+    SNUG_MEMORY_SOURCE_USER = 1,          /* the ledger's hard limit */
+    SNUG_MEMORY_SOURCE_CGROUP_MAX = 2,    /* a control group's memory.max: above it the kernel kills */
+    SNUG_MEMORY_SOURCE_CGROUP_HIGH = 3,   /* its memory.high: above it the kernel throttles */
+    SNUG_MEMORY_SOURCE_HOST = 4,          /* what the machine has left */
+    SNUG_MEMORY_SOURCE_ADDRESS_SPACE = 5, /* RLIMIT_AS */
+    SNUG_MEMORY_SOURCE_DATA = 6,          /* RLIMIT_DATA */
+} snug_memory_source;
+
+/* One control group. Every number may be UNKNOWN, limits and rooms also NO_LIMIT. */
+typedef struct snug_memory_level {
+    char path[256]; /* "/a/b"; a long one is cut in front */
+    uint64_t max_bytes;
+    uint64_t high_bytes;
+    uint64_t current_bytes;     /* everybody's, page cache included */
+    uint64_t reclaimable_bytes; /* the part of it that the kernel drops before it refuses */
+    uint64_t reserve_bytes;     /* kept free below max: the larger of 32 MiB and 3 % */
+    uint64_t headroom_bytes;    /* min(max - reserve, high) - current + reclaimable, not below 0 */
+} snug_memory_level;
+
+#define SNUG_MEMORY_LEVELS_MAX 16
+
+/*
+ * What this process may use now, and how that follows. All bytes; UNKNOWN and NO_LIMIT as above.
+ *
+ * limit = the least of: the ledger's hard limit; anonymous + headroom of each control group; anonymous +
+ * headroom of the host; own + room of each rlimit. Unreclaimable bytes alone count against it: mapped weights
+ * do not, the kernel can drop them. What is unknown takes no part, so look at is_complete.
+ */
+typedef struct snug_memory_state {
+    uint64_t limit_bytes;    /* for the unreclaimable bytes of this process */
+    uint64_t own_bytes;      /* the larger of what it has and what the ledger has promised */
+    uint64_t headroom_bytes; /* limit less own: how much more can be taken */
+    /* How much more before mapped weights are pushed out or the kernel throttles: headroom with the mapped
+     * files that are in memory now counted as needed. */
+    uint64_t comfort_bytes;
+    snug_memory_source binding;
+    size_t binding_level;   /* into level[], when a control group binds */
+    char binding_text[320]; /* "cgroup /a/b memory.max", "the memory limit that was set" ... */
+    bool is_complete;       /* false when a source could not be read: the real limit may be lower */
+
+    uint64_t user_hard_bytes; /* NO_LIMIT when none is set */
+    uint64_t user_soft_bytes;
+    uint64_t ledger_used_bytes;
+
+    uint64_t process_anonymous_bytes; /* unreclaimable without swap; shared memory included */
+    uint64_t process_file_bytes;      /* mapped files that are in memory: evictable */
+    uint64_t process_resident_bytes;
+
+    uint64_t host_total_bytes;
+    uint64_t host_available_bytes; /* the kernel's estimate of what can be taken without swapping */
+    uint64_t host_reserve_bytes;   /* left to the machine: the larger of 256 MiB and 5 % */
+    uint64_t host_headroom_bytes;  /* available less reserve */
+
+    uint64_t address_space_bytes; /* RLIMIT_AS: mapped files and reservations count too */
+    uint64_t address_space_used_bytes;
+    uint64_t data_bytes; /* RLIMIT_DATA: private writable memory */
+    uint64_t data_used_bytes;
+
+    int cgroup_version; /* 2, 1, or 0: no control group has a say about memory */
+    bool is_cgroup_cut; /* levels are hidden (in a container those above it) or could not be read */
+    size_t level_count; /* our own group first, then its parents */
+    snug_memory_level level[SNUG_MEMORY_LEVELS_MAX];
+} snug_memory_state;
+
+/*
+ * Read it all, afresh. `memory` adds the limits and use of a ledger; NULL: none. Cost: some ten to twenty
+ * small files, 0.2 ms; takes about 64 KiB of stack and no heap. Cannot fail: what cannot be read is UNKNOWN.
+ */
+SNUG_API void snug_memory_read_state(snug_memory_state *out, const snug_memory *memory);
+
+/* "user", "cgroup max", "host" ...: the name in reports and in JSON. */
+SNUG_API const char *snug_memory_source_name(snug_memory_source source);
 
 SNUG_END_DECLS
 #endif /* SNUG_MEMORY_H */

@@ -25,6 +25,11 @@ SNUG_API SNUG_MUST_CHECK snug_status snug_text_open(snug_text **text_out, snug_m
                                                     const char *path, snug_error *error);
 SNUG_API void snug_text_close(snug_text *text);
 
+/* Bytes the ledger will be charged for it, at most for a moment while it is read: no memory is taken to
+ * know. */
+SNUG_API SNUG_MUST_CHECK snug_status snug_text_estimate_path(uint64_t *bytes_out, snug_memory *memory,
+                                                             const char *path, snug_error *error);
+
 /* One more than the highest id that has a piece. */
 SNUG_API uint32_t snug_text_id_count(const snug_text *text);
 

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * snug/model.h - a model: its weights, mapped from the files as published, and how to compute with them.
+ *
+ * Opening reads headers and binds tensors; no weight is read, nothing is copied but norm vectors (a few KB).
+ * Weights stay in the page cache and are the kernel's to drop; only small tables are charged to the ledger.
+ *
+ * Threads: read-only after opening; any number of sessions may share one model.
+ */
+#ifndef SNUG_MODEL_H
+#define SNUG_MODEL_H
+
+#include <snug/cpu.h>
+#include <snug/kv.h>
+#include <snug/memory.h>
+
+SNUG_BEGIN_DECLS
+
+typedef struct snug_model snug_model;
+
+typedef struct snug_model_options {
+    size_t struct_size;
+    snug_cpu_level cpu; /* 0: the best of this machine */
+    bool exact;         /* f32 activations and accumulation: the mode that is compared with references */
+} snug_model_options;
+
+/*
+ * Open the checkpoint at `path`: a folder with config.json, or a weight file in one. `memory` must outlive
+ * it.
+ * Errors: IO, CORRUPT (a tensor missing or of a wrong shape, a value out of range), UNSUPPORTED (a family or
+ * type this build does not know, by name), OVER_LIMIT.
+ */
+SNUG_API SNUG_MUST_CHECK snug_status snug_model_open(snug_model **model_out, snug_memory *memory,
+                                                     const char *path, const snug_model_options *options,
+                                                     snug_error *error);
+SNUG_API void snug_model_close(snug_model *model);
+
+typedef struct snug_model_info {
+    size_t struct_size;      /* set by the caller */
+    const char *family;      /* "llama": the row of the family table */
+    const char *path;        /* as opened */
+    const char *weight_type; /* of most weights: "BF16" */
+    uint32_t layer_count;
+    uint32_t hidden;
+    uint32_t head_count;
+    uint32_t kv_head_count;
+    uint32_t head_dim;
+    uint32_t vocabulary;     /* rows of the output: may be more than there are tokens */
+    uint32_t context_tokens; /* the longest context the model was made for */
+    uint64_t parameters;
+    uint64_t weight_bytes; /* read for one token: all matrices and, of the embedding, what the head reads */
+    uint64_t mapped_bytes; /* of the weight files */
+    snug_cpu_level cpu;    /* in use */
+    bool exact;
+} snug_model_info;
+
+SNUG_API void snug_model_read_info(snug_model_info *info_out, const snug_model *model);
+
+/* Weight bytes in memory now, by the kernel's word (mincore). */
+SNUG_API uint64_t snug_model_resident_bytes(const snug_model *model);
+
+/* What its cache must hold. Valid while the model lives. */
+SNUG_API const snug_kv_shape *snug_model_kv_shape(const snug_model *model);
+
+/* Ids that end an answer: the union of generation_config's and config's eos_token_id. */
+SNUG_API const uint32_t *snug_model_stop_ids(const snug_model *model, size_t *count_out);
+
+/* Sampling defaults of generation_config.json; a negative value where the file says nothing. */
+typedef struct snug_model_sampling {
+    double temperature; /* 0 when the file says do_sample false */
+    double top_p;
+    double top_k;
+    double min_p;
+    double repetition_penalty;
+} snug_model_sampling;
+
+SNUG_API snug_model_sampling snug_model_read_sampling(const snug_model *model);
+
+SNUG_END_DECLS
+#endif /* SNUG_MODEL_H */

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * snug/plan.h - what a model, a context and a cache format will need, before anything is computed.
+ *
+ * The prediction is arithmetic on file headers and on the same layout functions that later allocate, so it is
+ * exact for everything in the ledger. Around it stands what this process holds already, read from the kernel.
+ * Promise: never below the measured unreclaimable peak, at most 3 % + 2 MB above it.
+ */
+#ifndef SNUG_PLAN_H
+#define SNUG_PLAN_H
+
+#include <snug/model.h>
+
+SNUG_BEGIN_DECLS
+
+typedef struct snug_plan_options {
+    size_t struct_size;
+    uint32_t context_tokens; /* as for the session; 0: its default */
+    uint32_t prompt_tokens;  /* of the request; 0: a full context */
+    uint32_t max_tokens;     /* of the request; 0: until the context is full */
+    uint32_t prefill_chunk;  /* as for the session */
+    uint32_t threads;        /* as for the session */
+    snug_kv_format kv_format;
+    uint32_t id_count;         /* tokens of the vocabulary, for the sampler; 0: the model's */
+    uint64_t user_limit_bytes; /* 0: none; bounds the unreclaimable peak */
+} snug_plan_options;
+
+typedef struct snug_plan {
+    size_t struct_size; /* set by the caller */
+
+    /* The request it is for. */
+    uint32_t context_tokens;
+    uint32_t cache_tokens; /* tokens the cache will hold at the end */
+    uint32_t prefill_chunk;
+    uint32_t threads;
+    snug_kv_format kv_format;
+
+    /* Unreclaimable bytes at the peak, by use: what the ledger will show. */
+    uint64_t use_bytes[SNUG_MEMORY_USE_COUNT];
+    uint64_t fixed_bytes;        /* outside the ledger: program, libraries, stacks */
+    uint64_t load_peak_bytes;    /* while loading */
+    uint64_t prefill_peak_bytes; /* when the prompt has been read */
+    uint64_t peak_bytes;         /* the highest of all: what is promised */
+
+    /* Mapped weights: needed to be fast, but the kernel's to drop. */
+    uint64_t weight_bytes;
+
+    /* Against what is there. */
+    uint64_t limit_bytes; /* effective limit of unreclaimable bytes of this process */
+    char limited_by[128]; /* "--memory-limit", "cgroup /a/b memory.max", "physical memory" ... */
+    bool fits;            /* peak_bytes <= limit_bytes */
+    bool weights_fit;     /* the mapped weights stay in memory beside it: full speed */
+} snug_plan;
+
+/*
+ * `memory` is the ledger the model was opened in. `text_bytes` is what the tokenizer holds or will hold
+ * (snug_text_estimate_path()). Costs a few file reads of /proc. Errors: those of the session's options.
+ */
+SNUG_API SNUG_MUST_CHECK snug_status snug_plan_make(snug_plan *plan_out, const snug_model *model,
+                                                    const snug_memory *memory, uint64_t text_bytes,
+                                                    const snug_plan_options *options, snug_error *error);
+
+SNUG_END_DECLS
+#endif /* SNUG_PLAN_H */

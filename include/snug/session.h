@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * snug/session.h - one timeline of tokens: prefill, decode, generate.
+ *
+ * A session owns a cache, scratch for its largest prefill chunk, and a pool of threads. All memory is
+ * taken when it is made, but for the cache, which grows by tiles of 64 tokens before the tokens are computed.
+ * While a token is computed nothing is allocated.
+ *
+ * Threads: one thread at a time per session.
+ */
+#ifndef SNUG_SESSION_H
+#define SNUG_SESSION_H
+
+#include <snug/model.h>
+#include <snug/sample.h>
+#include <snug/text.h>
+
+SNUG_BEGIN_DECLS
+
+typedef struct snug_session snug_session;
+
+#define SNUG_PREFILL_CHUNK_DEFAULT 512
+
+typedef struct snug_session_options {
+    size_t struct_size;
+    /* 0: the model's own, at most 4096. More than the model was made for is allowed; it may answer badly
+     * then. */
+    uint32_t context_tokens;
+    uint32_t prefill_chunk; /* tokens computed together; 0: 512. At most context_tokens is used */
+    uint32_t threads;       /* 0: one per processor */
+    snug_kv_format kv_format;
+    uint32_t
+        logits_rows; /* positions whose logits on_logits computes at once, 1 .. 8; 0: 1. Scratch for each */
+} snug_session_options;
+
+/* `model` and `memory` must outlive it. Errors: ARGUMENT, OVER_LIMIT, NO_MEMORY, UNSUPPORTED. */
+SNUG_API SNUG_MUST_CHECK snug_status snug_session_create(snug_session **session_out, const snug_model *model,
+                                                         snug_memory *memory,
+                                                         const snug_session_options *options,
+                                                         snug_error *error);
+SNUG_API void snug_session_destroy(snug_session *session);
+
+SNUG_API uint32_t snug_session_tokens(const snug_session *session);         /* computed so far */
+SNUG_API const uint32_t *snug_session_ids(const snug_session *session);     /* their ids */
+SNUG_API uint32_t snug_session_context_tokens(const snug_session *session); /* the most it can hold */
+SNUG_API uint32_t snug_session_prefill_chunk(const snug_session *session);
+SNUG_API uint32_t snug_session_threads(const snug_session *session);
+SNUG_API const snug_kv *snug_session_kv(const snug_session *session);
+
+/* Polled between chunks and tokens; false stops with SNUG_ERR_CANCELLED (eval) or stop INTERRUPTED
+ * (generate). */
+typedef bool (*snug_keep_going_fn)(void *user);
+
+/* Logits of one position, [vocabulary]; valid during the call. False stops. */
+typedef bool (*snug_logits_fn)(void *user, uint32_t position, const float *logits);
+
+typedef struct snug_eval_options {
+    size_t struct_size;
+    snug_keep_going_fn keep_going; /* NULL: never stops */
+    uint32_t logits_from;          /* with on_logits: positions before this one are not reported */
+    snug_logits_fn on_logits;      /* NULL: only the last token's logits are computed */
+    void *user;
+} snug_eval_options;
+
+/*
+ * Append `count` tokens. After success snug_session_logits() are those of the last one.
+ * Errors: FULL (more than the context holds: nothing was computed), ARGUMENT (an id beyond the vocabulary),
+ * OVER_LIMIT (the cache could not grow), CANCELLED: the session then holds the chunks computed before.
+ */
+SNUG_API SNUG_MUST_CHECK snug_status snug_session_eval(snug_session *session, const uint32_t *ids,
+                                                       size_t count, const snug_eval_options *options,
+                                                       snug_error *error);
+
+/* Logits after the last computed token, [vocabulary]; NULL before the first. Valid until the next call. */
+SNUG_API const float *snug_session_logits(const snug_session *session);
+
+/* Forget every token after the first `tokens`; their memory goes back. Cannot fail. */
+SNUG_API void snug_session_truncate(snug_session *session, uint32_t tokens);
+
+typedef enum snug_stop {
+    SNUG_STOP_EOS = 1,         /* the model ended its answer */
+    SNUG_STOP_MAX_TOKENS = 2,  /* as many tokens as were asked for */
+    SNUG_STOP_CONTEXT = 3,     /* the context is full */
+    SNUG_STOP_INTERRUPTED = 4, /* the caller asked to stop */
+} snug_stop;
+
+/* "eos", "max_tokens", "context", "interrupted". */
+SNUG_API const char *snug_stop_name(snug_stop stop);
+
+/* One generated token: its id and the text that became complete with it (often empty inside a character). */
+typedef bool (*snug_token_fn)(void *user, uint32_t id, const char *text, size_t bytes);
+
+typedef struct snug_generate_options {
+    size_t struct_size;
+    uint32_t max_tokens; /* 0: until the context is full */
+    bool ignore_eos;     /* stop ids are ordinary tokens */
+    bool show_special;   /* special tokens appear in the text */
+    snug_sample_options sample;
+    snug_keep_going_fn keep_going; /* may be NULL */
+    snug_token_fn on_token;        /* may be NULL; false stops */
+    void *user;
+} snug_generate_options;
+
+typedef struct snug_generate_result {
+    size_t struct_size; /* set by the caller */
+    snug_stop stop;
+    uint32_t prompt_tokens; /* in the prompt */
+    uint32_t reused_tokens; /* of these, already in the session: not computed again */
+    uint32_t generated_tokens;
+    uint64_t prefill_ns;     /* for prompt_tokens - reused_tokens */
+    uint64_t first_token_ns; /* from the call to the first token chosen */
+    uint64_t decode_ns;      /* for generated_tokens - 1 */
+} snug_generate_result;
+
+/*
+ * Generate after the prompt `ids` (all of it: what the session holds already is kept as far as it agrees, the
+ * rest is forgotten). A stop id ends the answer and is not part of it. Afterwards the session holds the
+ * prompt and the answer, but for its last token. `ids_out` (capacity at least max_tokens or the context;
+ * may be NULL) receives the generated ids. `text` may be NULL: then no text is made.
+ * Errors: FULL (the prompt does not leave room for one token), and those of eval and sampling. The result
+ * is filled in every case.
+ */
+SNUG_API SNUG_MUST_CHECK snug_status snug_session_generate(
+    snug_generate_result *result_out, snug_session *session, const snug_text *text, const uint32_t *ids,
+    size_t count, uint32_t *ids_out, const snug_generate_options *options, snug_error *error);
+
+SNUG_END_DECLS
+#endif /* SNUG_SESSION_H */
