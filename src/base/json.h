@@ -38,7 +38,8 @@ typedef struct snug_json {
 #define SNUG_JSON_DEPTH_MAX 64
 
 /*
- * Validate `text` (a byte order mark in front is skipped) and return its root. The sentence in `error` says
+ * Validate `text` (a byte order mark in front is skipped) and return its root. A text that is one number must
+ * end with a newline or a space: a value has no end of its own to stop at. The sentence in `error` says
  * what was expected and at which byte; it does not name the file: the caller adds that in front.
  * Errors: SNUG_ERR_CORRUPT.
  */

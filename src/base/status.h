@@ -40,8 +40,15 @@ _Noreturn void snug_assert_failed(const char *file, int line, const char *condit
             return (status);                                                                                 \
     } while (0)
 
-/* return snug_fail(...): kept as a macro so that a reader sees that it leaves the function. */
-#define SNUG_FAIL(error, status, ...) return snug_fail((error), (status), __VA_ARGS__)
+/*
+ * Write the sentence and leave the function: a macro so that a reader sees the return. The status itself is
+ * returned, not what snug_fail() hands back: so the compiler knows, too, that outputs are not looked at.
+ */
+#define SNUG_FAIL(error, status, ...)                                                                        \
+    do {                                                                                                     \
+        (void)snug_fail((error), (status), __VA_ARGS__);                                                     \
+        return (status);                                                                                     \
+    } while (0)
 
 #define SNUG_COUNT(array) (sizeof(array) / sizeof((array)[0]))
 

@@ -20,15 +20,20 @@ void snug_os_cpu_name(char *out, size_t capacity);
 #define SNUG_OS_UNKNOWN  UINT64_MAX       /* the system does not say */
 #define SNUG_OS_NO_LIMIT (UINT64_MAX - 1) /* the system says: no limit here */
 
-/* /proc/self/statm and status. `anonymous` (with shared memory) is what cannot be reclaimed without swap. */
+/* Anonymous memory cannot be reclaimed without swap; pages of mapped files can. */
 typedef struct snug_os_process_memory {
     uint64_t resident_bytes;
-    uint64_t anonymous_bytes; /* RssAnon + RssShmem */
-    uint64_t file_bytes;      /* RssFile: mapped files, evictable */
+    uint64_t anonymous_bytes;
+    uint64_t file_bytes;
 } snug_os_process_memory;
 
-/* About 1 us: one read of /proc/self/statm. All SNUG_OS_UNKNOWN when it cannot be read. */
+/*
+ * A few microseconds: /proc/self/statm, which counts shared memory (memfd, tmpfs) with the files although
+ * it cannot be reclaimed either; the library uses none. All SNUG_OS_UNKNOWN when it cannot be read.
+ */
 snug_os_process_memory snug_os_process_memory_read(void);
+/* The same from /proc/self/status, shared memory counted as anonymous: about 7 us. */
+snug_os_process_memory snug_os_process_memory_read_exact(const char *root);
 
 /* /proc/meminfo. */
 typedef struct snug_os_host_memory {
@@ -44,17 +49,22 @@ snug_os_host_memory snug_os_host_memory_read(const char *root);
 typedef struct snug_os_cgroup_level {
     char path[256];             /* inside the hierarchy; cut with "..." in front when longer */
     uint64_t max_bytes;         /* memory.max or memory.limit_in_bytes; SNUG_OS_NO_LIMIT or UNKNOWN */
-    uint64_t high_bytes;        /* memory.high; v1 has none */
+    uint64_t high_bytes;        /* memory.high, above which the kernel throttles; v1 has none: NO_LIMIT */
     uint64_t current_bytes;     /* memory.current or memory.usage_in_bytes: page cache included */
     uint64_t reclaimable_bytes; /* clean file pages and slab that the kernel would drop first */
 } snug_os_cgroup_level;
 
 #define SNUG_OS_CGROUP_LEVELS_MAX 16
 
+/*
+ * The root group of the machine has no limits and is not among the levels (v2), or is without limit (v1). A
+ * container sees only the levels from its own group down: v2 then says is_cut; v1 tells the smallest limit
+ * above all the same, which becomes a last level of unknown use with the path "(above)".
+ */
 typedef struct snug_os_cgroups {
     int version;        /* 2, 1 (also hybrid machines whose memory controller is on v1), 0 none found */
     size_t level_count; /* leaf first */
-    bool is_cut;        /* more levels than fit, or one that could not be read: what is above is unknown */
+    bool is_cut;        /* a level is missing or could not be read: its limit is unknown, not absent */
     snug_os_cgroup_level level[SNUG_OS_CGROUP_LEVELS_MAX];
 } snug_os_cgroups;
 

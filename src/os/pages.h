@@ -21,7 +21,7 @@ void snug_os_decommit(void *at, size_t bytes);
 /* Give back a whole reservation, address space too. */
 void snug_os_release(void *at, size_t bytes);
 
-/* Zeroed block from the heap, 64-byte aligned; NULL when refused. */
+/* Zeroed block from the heap, 16-byte aligned; NULL when refused. */
 void *snug_os_heap_alloc(size_t bytes);
 void snug_os_heap_free(void *block);
 

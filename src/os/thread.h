@@ -9,18 +9,32 @@
 
 #include <pthread.h>
 
+/* Stays where it is from start to join: the thread reads it. */
 typedef struct snug_os_thread {
     pthread_t id;
+    void (*run)(void *user);
+    void *user;
 } snug_os_thread;
 
 /* Bytes of address space for a worker's stack; kernels need little, and a small stack keeps the plan
  * exact. */
 #define SNUG_OS_STACK_BYTES ((size_t)256 * 1024)
 
+/* Runs `run(user)` on a new thread that receives none of the program's signals. Errors: NO_MEMORY. */
 SNUG_MUST_CHECK snug_status snug_os_thread_start(snug_os_thread *thread_out, void (*run)(void *), void *user,
                                                  snug_error *error);
 void snug_os_thread_join(snug_os_thread *thread);
 void snug_os_thread_yield(void);
+
+/* Tells the processor that this thread spins: saves power, and leaves more to the core's other thread. */
+static inline void snug_os_pause(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("isb" ::: "memory"); /* `yield` does nothing on most cores */
+#endif
+}
 
 typedef struct snug_os_mutex {
     pthread_mutex_t handle;

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * ledger.h - the inside of snug_memory. Only memory/ includes it.
+ *
+ * The total is the one number that decides: a reservation moves it by compare-exchange, never past the hard
+ * limit, and whoever moved it past the soft one calls back. The numbers per use follow, and may lag behind
+ * the total for an instant. Peaks are exact: they are taken from the values that were really stored.
+ */
+#ifndef SNUG_SRC_MEMORY_LEDGER_H
+#define SNUG_SRC_MEMORY_LEDGER_H
+
+#include <stdatomic.h>
+
+#include "memory/memory.h"
+#include "os/thread.h"
+
+typedef struct snug_memory_account {
+    _Atomic uint64_t used_bytes;
+    _Atomic uint64_t peak_bytes;
+    _Atomic uint64_t blocks;
+} snug_memory_account;
+
+/* Each point is at least 1/64 above the one before: 256 of them span a growth by 50 times. */
+#define SNUG_MEMORY_POINTS 256
+
+struct snug_memory {
+    _Atomic uint64_t soft_bytes; /* UINT64_MAX: none */
+    _Atomic uint64_t hard_bytes; /* SNUG_MEMORY_BYTES_MAX: none. Below the total when it was lowered since */
+    snug_memory_pressure_fn on_pressure;
+    void *user;
+    uint64_t created_ns;
+
+    snug_memory_account all;
+    snug_memory_account use[SNUG_MEMORY_USE_COUNT];
+    _Atomic uint64_t measured_peak_bytes;
+    _Atomic uint64_t fail_after; /* reservations until one is refused; 0: none is */
+
+    _Atomic uint64_t recorded_bytes; /* of the newest point: most reservations need no more of the timeline */
+    snug_os_mutex points_mutex;      /* guards what follows */
+    size_t point_count;
+    size_t point_next; /* where the next one goes; the oldest when the ring is full */
+    snug_memory_point point[SNUG_MEMORY_POINTS];
+};
+
+/* More than any machine has. A ledger without limit refuses here, so that sums cannot wrap around. */
+#define SNUG_MEMORY_BYTES_MAX ((uint64_t)1 << 62)
+
+/* The hard limit, or SNUG_MEMORY_NO_LIMIT. */
+uint64_t snug_memory_hard_limit(const snug_memory *memory);
+
+/* As snug_memory_take() and snug_memory_give(), with the number of live reservations moved by `blocks`: an
+ * arena is one, in however many pieces it grows. */
+SNUG_MUST_CHECK snug_status snug_memory_charge(snug_memory *memory, snug_memory_use use, uint64_t bytes,
+                                               uint64_t blocks, const char *what, snug_error *error);
+void snug_memory_discharge(snug_memory *memory, snug_memory_use use, uint64_t bytes, uint64_t blocks);
+
+/* Keep a point if `used_bytes`, the total after a reservation, is a new peak by 1/64 or more. */
+void snug_memory_record(snug_memory *memory, uint64_t used_bytes);
+
+/* Raises *peak to `value` if it is lower. */
+static inline void snug_memory_raise(_Atomic uint64_t *peak, uint64_t value)
+{
+    uint64_t seen = atomic_load_explicit(peak, memory_order_relaxed);
+
+    while (seen < value && !atomic_compare_exchange_weak_explicit(peak, &seen, value, memory_order_relaxed,
+                                                                  memory_order_relaxed)) {
+    }
+}
+
+#endif /* SNUG_SRC_MEMORY_LEDGER_H */

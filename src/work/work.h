@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * work.h - a thread pool for short jobs: one function over many parts, a few microseconds each.
+ *
+ * A job is split into parts by its caller, the same way for any number of threads; threads only take parts as
+ * they come. So results do not depend on the number of threads, as long as parts write to different places.
+ *
+ * Cost: starting and ending a job takes one to a few microseconds while the workers are awake. They stay
+ * awake for about 50 us after a job, spinning, and then sleep; waking them takes one system call and tens
+ * of microseconds. Where there are fewer processors than threads nobody spins.
+ *
+ * Threads: one job runs at a time; from inside a part no other may be run.
+ */
+#ifndef SNUG_SRC_WORK_WORK_H
+#define SNUG_SRC_WORK_WORK_H
+
+#include <snug/memory.h>
+
+typedef struct snug_work snug_work;
+
+#define SNUG_WORK_THREADS_MAX 1024
+
+/*
+ * `threads` includes the caller; 0: as many as there are processors for this process. Charges the ledger with
+ * snug_work_estimate_bytes(). Errors: ARGUMENT (above SNUG_WORK_THREADS_MAX), OVER_LIMIT, NO_MEMORY.
+ */
+SNUG_MUST_CHECK snug_status snug_work_create(snug_work **out, snug_memory *memory, uint32_t threads,
+                                             snug_error *error);
+void snug_work_destroy(snug_work *work); /* NULL is allowed */
+
+uint32_t snug_work_threads(const snug_work *work);
+
+/* `worker` is below snug_work_threads(), and no two parts run with the same one at a time: an index into
+ * scratch per thread. The caller is 0. */
+typedef void (*snug_work_fn)(void *user, size_t part, uint32_t worker);
+
+/* Run fn(user, part, worker) once for each part below `parts`. Returns when all have run; what they wrote is
+ * then visible. One part, or one thread, runs without any other thread noticing. */
+void snug_work_run(snug_work *work, snug_work_fn fn, void *user, size_t parts);
+
+/*
+ * Unreclaimable memory that a pool of `threads` threads holds: its own struct, and what of each stack is
+ * touched, thread-local storage included. For 0 threads as for snug_work_create().
+ */
+uint64_t snug_work_estimate_bytes(uint32_t threads);
+
+#endif /* SNUG_SRC_WORK_WORK_H */

@@ -1,0 +1,360 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Arenas and blocks: what the ledger says against what the kernel counts (RssAnon).
+ */
+#define _XOPEN_SOURCE 700
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+
+#include <cmocka.h>
+
+#include "memory/memory.h"
+#include "os/pages.h"
+#include "tests/memory/kernel.h"
+
+#define MIB   ((size_t)1 << 20)
+#define SLACK ((uint64_t)64 * 1024) /* what the C library touches between two readings */
+
+static snug_memory *make(uint64_t hard_bytes)
+{
+    snug_memory_options options = { .struct_size = sizeof options, .hard_bytes = hard_bytes };
+    snug_memory *memory = NULL;
+
+    assert_int_equal(snug_memory_create(&memory, &options), SNUG_OK);
+    return memory;
+}
+
+static uint64_t used(const snug_memory *memory)
+{
+    return snug_memory_read_all(memory).used_bytes;
+}
+
+static void assert_near(uint64_t actual, uint64_t expected)
+{
+    if (actual > expected + SLACK || expected > actual + SLACK)
+        fail_msg("%llu bytes are not within %llu of %llu", (unsigned long long)actual,
+                 (unsigned long long)SLACK, (unsigned long long)expected);
+}
+
+static bool is_zero(const unsigned char *bytes, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (bytes[i] != 0)
+            return false;
+    }
+    return true;
+}
+
+/* --- arenas ------------------------------------------------------------------------------------------- */
+
+static void reserves_without_memory(void **state)
+{
+    snug_memory *memory = make(MIB);
+    uint64_t before = read_kernel_bytes("RssAnon:");
+    snug_arena arena = { 0 };
+
+    (void)state;
+    assert_int_equal(snug_arena_init(&arena, memory, SNUG_MEMORY_KV, (size_t)64 << 30, "cache", NULL),
+                     SNUG_OK);
+    assert_near(read_kernel_bytes("RssAnon:"), before);
+    assert_int_equal(used(memory), 0);
+    snug_arena_deinit(&arena);
+    snug_arena_deinit(&arena); /* again: nothing left */
+    snug_memory_destroy(memory);
+}
+
+/* The heart of the matter: what is taken appears in the kernel's count, and what is given back leaves it. */
+static void returns_pages_to_the_system(void **state)
+{
+    snug_memory *memory = make(0);
+    snug_arena arena = { 0 };
+    uint64_t before;
+
+    (void)state;
+    assert_int_equal(snug_arena_init(&arena, memory, SNUG_MEMORY_KV, 256 * MIB, "cache", NULL), SNUG_OK);
+    before = read_kernel_bytes("RssAnon:");
+    assert_int_equal(snug_arena_commit(&arena, 48 * MIB, "cache", NULL), SNUG_OK);
+    memset(arena.base, 1, 48 * MIB);
+    assert_int_equal(used(memory), 48 * MIB);
+    if (!IS_SANITIZED)
+        assert_near(read_kernel_bytes("RssAnon:") - before, 48 * MIB);
+    snug_arena_decommit(&arena, 16 * MIB);
+    assert_int_equal(used(memory), 16 * MIB);
+    if (!IS_SANITIZED)
+        assert_near(read_kernel_bytes("RssAnon:") - before, 16 * MIB);
+    assert_int_equal(arena.base[16 * MIB - 1], 1); /* what was kept is as it was */
+    assert_int_equal(snug_arena_commit(&arena, 64 * MIB, "cache", NULL), SNUG_OK);
+    assert_true(is_zero(arena.base + 16 * MIB, 48 * MIB)); /* what came back is new */
+    if (!IS_SANITIZED)
+        assert_true(read_kernel_bytes("RssAnon:") - before <= 64 * MIB + SLACK);
+    snug_arena_deinit(&arena);
+    if (!IS_SANITIZED)
+        assert_near(read_kernel_bytes("RssAnon:"), before);
+    assert_int_equal(used(memory), 0);
+    assert_int_equal(snug_memory_read(memory, SNUG_MEMORY_KV).peak_bytes, 64 * MIB);
+    snug_memory_destroy(memory);
+}
+
+/* Growing a little at a time must not leave a trail of mappings: the kernel allows 65530 of them. */
+static void grows_as_one_mapping(void **state)
+{
+    snug_memory *memory = make(0);
+    size_t page = snug_os_page_bytes();
+    snug_arena arena = { 0 };
+    unsigned long long last_end = 0;
+    size_t mappings = 0;
+    char line[512];
+    FILE *maps;
+
+    (void)state;
+    assert_int_equal(snug_arena_init(&arena, memory, SNUG_MEMORY_KV, 4096 * page, "cache", NULL), SNUG_OK);
+    for (size_t i = 1; i <= 2000; i++) {
+        assert_int_equal(snug_arena_commit(&arena, i * page, "cache", NULL), SNUG_OK);
+        if (i % 3 == 0)
+            snug_arena_decommit(&arena, (i - 2) * page);
+    }
+    maps = fopen("/proc/self/maps", "r");
+    assert_non_null(maps);
+    while (fgets(line, sizeof line, maps)) {
+        char *end;
+        unsigned long long begin = strtoull(line, &end, 16);
+
+        last_end = strtoull(end + 1, NULL, 16);
+        mappings += last_end > (uintptr_t)arena.base && begin < (uintptr_t)arena.base + arena.reserved_bytes;
+    }
+    fclose(maps);
+    assert_in_range(mappings, 1, 2);
+    assert_int_equal(snug_memory_read(memory, SNUG_MEMORY_KV).blocks, 1); /* in however many pieces */
+    snug_arena_deinit(&arena);
+    snug_memory_destroy(memory);
+}
+
+static void rounds_to_pages(void **state)
+{
+    snug_memory *memory = make(0);
+    size_t page = snug_os_page_bytes();
+    snug_arena arena = { 0 };
+
+    (void)state;
+    assert_int_equal(snug_arena_init(&arena, memory, SNUG_MEMORY_KV, 3 * page - 1, "cache", NULL), SNUG_OK);
+    assert_int_equal(arena.reserved_bytes, 3 * page);
+    assert_int_equal((uintptr_t)arena.base % page, 0);
+    assert_int_equal(snug_arena_commit(&arena, 0, "cache", NULL), SNUG_OK);
+    assert_int_equal(used(memory), 0);
+    assert_int_equal(snug_arena_commit(&arena, 1, "cache", NULL), SNUG_OK);
+    assert_int_equal(arena.committed_bytes, page);
+    assert_int_equal(snug_arena_commit(&arena, page + 1, "cache", NULL), SNUG_OK);
+    assert_int_equal(used(memory), 2 * page);
+    assert_int_equal(snug_arena_commit(&arena, page, "cache", NULL), SNUG_OK); /* less: stays */
+    assert_int_equal(used(memory), 2 * page);
+    snug_arena_decommit(&arena, page + 1);
+    assert_int_equal(used(memory), 2 * page);
+    snug_arena_decommit(&arena, 3 * page);
+    snug_arena_decommit(&arena, page);
+    assert_int_equal(used(memory), page);
+    snug_arena_decommit(&arena, 0);
+    assert_int_equal(used(memory), 0);
+    assert_int_equal(snug_memory_read_all(memory).blocks, 0);
+    snug_arena_deinit(&arena);
+    snug_memory_destroy(memory);
+}
+
+static void keeps_what_it_had_when_refused(void **state)
+{
+    snug_memory *memory = make(2 * MIB);
+    snug_arena arena = { 0 };
+    snug_error error = { SNUG_OK, "" };
+
+    (void)state;
+    assert_int_equal(snug_arena_init(&arena, memory, SNUG_MEMORY_KV, 16 * MIB, "cache", NULL), SNUG_OK);
+    assert_int_equal(snug_arena_commit(&arena, MIB, "cache", NULL), SNUG_OK);
+    memset(arena.base, 7, MIB);
+    assert_int_equal(snug_arena_commit(&arena, 3 * MIB, "64 more tokens", &error), SNUG_ERR_OVER_LIMIT);
+    assert_string_equal(error.text,
+                        "64 more tokens needs 2.0 MiB, but 1.0 MiB are left of the memory limit of "
+                        "2.0 MiB (1.0 MiB in use)");
+    assert_int_equal(arena.committed_bytes, MIB);
+    assert_int_equal(arena.base[MIB - 1], 7);
+    assert_int_equal(used(memory), MIB);
+    snug_arena_deinit(&arena);
+    snug_memory_destroy(memory);
+}
+
+/* RLIMIT_DATA makes mprotect fail: a refusal by the system, with the ledger as before. */
+static void reports_a_refusal_by_the_system(void **state)
+{
+    snug_memory *memory = NULL;
+    snug_arena arena = { 0 };
+    snug_error error = { SNUG_OK, "" };
+    struct rlimit before;
+    struct rlimit tight;
+    snug_status status;
+    void *block;
+
+    (void)state;
+    if (IS_SANITIZED) {
+        print_message("skipped: a sanitizer cannot live under RLIMIT_DATA\n");
+        skip();
+    }
+    memory = make(0);
+    assert_int_equal(snug_arena_init(&arena, memory, SNUG_MEMORY_KV, 64 * MIB, "cache", NULL), SNUG_OK);
+    assert_int_equal(getrlimit(RLIMIT_DATA, &before), 0);
+    tight = before;
+    tight.rlim_cur = (rlim_t)(read_kernel_bytes("VmData:") + 8 * MIB);
+    assert_int_equal(setrlimit(RLIMIT_DATA, &tight), 0);
+    status = snug_arena_commit(&arena, 32 * MIB, "cache", &error);
+    block = snug_memory_alloc(memory, SNUG_MEMORY_TEXT, 32 * MIB, "a table", NULL);
+    assert_int_equal(setrlimit(RLIMIT_DATA, &before), 0);
+    assert_int_equal(status, SNUG_ERR_NO_MEMORY);
+    assert_non_null(strstr(error.text, "which the system refuses"));
+    assert_null(block);
+    assert_int_equal(arena.committed_bytes, 0);
+    assert_int_equal(used(memory), 0);
+    assert_int_equal(snug_memory_read_all(memory).blocks, 0);
+    assert_int_equal(
+        snug_arena_init(&(snug_arena){ 0 }, memory, SNUG_MEMORY_KV, SIZE_MAX, "everything", &error),
+        SNUG_ERR_NO_MEMORY);
+    snug_arena_deinit(&arena);
+    snug_memory_destroy(memory);
+}
+
+static void remembers_the_highest_sample(void **state)
+{
+    snug_memory *memory = make(0);
+    snug_arena arena = { 0 };
+    uint64_t before = read_kernel_bytes("RssAnon:");
+
+    (void)state;
+    assert_int_equal(snug_memory_measured_peak(memory), 0);
+    assert_int_equal(snug_arena_init(&arena, memory, SNUG_MEMORY_KV, 32 * MIB, "cache", NULL), SNUG_OK);
+    assert_int_equal(snug_arena_commit(&arena, 32 * MIB, "cache", NULL), SNUG_OK);
+    memset(arena.base, 1, 32 * MIB);
+    snug_memory_sample(memory);
+    snug_arena_deinit(&arena);
+    snug_memory_sample(memory);
+    if (!IS_SANITIZED)
+        assert_near(snug_memory_measured_peak(memory), before + 32 * MIB);
+    snug_memory_destroy(memory);
+}
+
+/* --- blocks ------------------------------------------------------------------------------------------- */
+
+static void gives_zeroed_aligned_blocks_of_every_size(void **state)
+{
+    static const size_t sizes[] = { 0,     1,     63,    64,    65,    4095,  4096,    65407,
+                                    65408, 65471, 65472, 65473, 65535, 65536, 1000000, 3 * MIB };
+    snug_memory *memory = make(0);
+
+    (void)state;
+    for (size_t round = 0; round < 2; round++) { /* the second round gets what the first left dirty */
+        for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+            unsigned char *block = snug_memory_alloc(memory, SNUG_MEMORY_TEXT, sizes[i], "a block", NULL);
+
+            assert_non_null(block);
+            assert_int_equal((uintptr_t)block % 64, 0);
+            assert_true(is_zero(block, sizes[i]));
+            assert_int_equal(used(memory), snug_memory_block_bytes(sizes[i]));
+            assert_true(used(memory) >= sizes[i] && used(memory) <= sizes[i] + 64 * 3 + 4096);
+            assert_int_equal(snug_memory_read(memory, SNUG_MEMORY_TEXT).blocks, 1);
+            memset(block, 0xff, sizes[i]);
+            snug_memory_free(memory, block);
+            assert_int_equal(used(memory), 0);
+        }
+    }
+    snug_memory_free(memory, NULL);
+    snug_memory_destroy(memory);
+}
+
+static void returns_large_blocks_to_the_system(void **state)
+{
+    snug_memory *memory = make(0);
+    uint64_t before = read_kernel_bytes("RssAnon:");
+    void *blocks[100];
+
+    (void)state;
+    for (size_t i = 0; i < 100; i++) {
+        blocks[i] = snug_memory_alloc(memory, SNUG_MEMORY_SCRATCH, 100000 + i, "scratch", NULL);
+        assert_non_null(blocks[i]);
+        memset(blocks[i], 1, 100000 + i);
+    }
+    if (!IS_SANITIZED)
+        assert_near(read_kernel_bytes("RssAnon:") - before, used(memory));
+    for (size_t i = 0; i < 99; i++) /* the last one stays: a heap would keep all below it */
+        snug_memory_free(memory, blocks[i]);
+    if (!IS_SANITIZED)
+        assert_near(read_kernel_bytes("RssAnon:") - before, used(memory));
+    snug_memory_free(memory, blocks[99]);
+    snug_memory_destroy(memory);
+}
+
+/* What is charged for small blocks is what they cost, the heap's own bookkeeping included. */
+static void charges_what_small_blocks_cost(void **state)
+{
+    enum {
+        COUNT = 20000
+    };
+    static const size_t sizes[] = { 8, 40, 64, 100, 200, 1000 };
+    snug_memory *memory = make(0);
+    void **blocks = malloc(COUNT * sizeof *blocks);
+
+    (void)state;
+    assert_non_null(blocks);
+    memset(blocks, 0, COUNT * sizeof *blocks);
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        uint64_t before = read_kernel_bytes("RssAnon:");
+        uint64_t cost;
+
+        for (size_t j = 0; j < COUNT; j++)
+            blocks[j] = snug_memory_alloc(memory, SNUG_MEMORY_TEXT, sizes[i], "a small block", NULL);
+        cost = read_kernel_bytes("RssAnon:") - before;
+        print_message("%zu bytes: charged %llu, cost %llu\n", sizes[i],
+                      (unsigned long long)used(memory) / COUNT, (unsigned long long)cost / COUNT);
+        if (!IS_SANITIZED && i == 0) /* later rounds reuse what the heap kept */
+            assert_true(cost <= used(memory) + SLACK && cost >= used(memory) / 2);
+        for (size_t j = 0; j < COUNT; j++)
+            snug_memory_free(memory, blocks[j]);
+    }
+    free(blocks);
+    snug_memory_destroy(memory);
+}
+
+static void refuses_a_block_past_the_limit(void **state)
+{
+    snug_memory *memory = make(1000);
+    snug_error error = { SNUG_OK, "" };
+    void *block = snug_memory_alloc(memory, SNUG_MEMORY_TEXT, 500, "names", &error);
+
+    (void)state;
+    assert_non_null(block);
+    assert_null(snug_memory_alloc(memory, SNUG_MEMORY_TEXT, 500, "more names", &error));
+    assert_int_equal(error.status, SNUG_ERR_OVER_LIMIT);
+    assert_memory_equal(error.text, "more names needs", 16);
+    snug_memory_free(memory, block);
+    snug_memory_destroy(memory);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(reserves_without_memory),
+        cmocka_unit_test(returns_pages_to_the_system),
+        cmocka_unit_test(grows_as_one_mapping),
+        cmocka_unit_test(rounds_to_pages),
+        cmocka_unit_test(keeps_what_it_had_when_refused),
+        cmocka_unit_test(reports_a_refusal_by_the_system),
+        cmocka_unit_test(remembers_the_highest_sample),
+        cmocka_unit_test(gives_zeroed_aligned_blocks_of_every_size),
+        cmocka_unit_test(returns_large_blocks_to_the_system),
+        cmocka_unit_test(charges_what_small_blocks_cost),
+        cmocka_unit_test(refuses_a_block_past_the_limit),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
