@@ -20,7 +20,8 @@
 
 typedef struct snug_checkpoint snug_checkpoint;
 
-#define SNUG_TENSOR_RANK_MAX 4
+/* Weights have one or two dimensions; files also carry convolutions of other parts (vision, audio). */
+#define SNUG_TENSOR_RANK_MAX 8
 
 typedef struct snug_tensor {
     snug_str name;
@@ -44,10 +45,17 @@ void snug_checkpoint_close(snug_checkpoint *checkpoint);
 
 const char *snug_checkpoint_path(const snug_checkpoint *checkpoint); /* as given */
 
+/* What the ledger was charged for the checkpoint, exactly; the mapped files are no part of it. */
+uint64_t snug_checkpoint_ledger_bytes(const snug_checkpoint *checkpoint);
+
 /* The tensor of that name, or NULL. Logarithmic. */
 const snug_tensor *snug_checkpoint_find(const snug_checkpoint *checkpoint, const char *name);
 size_t snug_checkpoint_tensor_count(const snug_checkpoint *checkpoint);
 const snug_tensor *snug_checkpoint_tensor(const snug_checkpoint *checkpoint, size_t index);
+
+/* The weight files, by snug_tensor.file: "model-00001-of-00002.safetensors". */
+size_t snug_checkpoint_weight_file_count(const snug_checkpoint *checkpoint);
+const char *snug_checkpoint_weight_file_name(const snug_checkpoint *checkpoint, size_t file);
 
 /* Bytes of all weight files mapped, and how many of them are in memory now (asks the kernel, mincore). */
 uint64_t snug_checkpoint_mapped_bytes(const snug_checkpoint *checkpoint);
@@ -70,6 +78,13 @@ SNUG_MUST_CHECK snug_status snug_checkpoint_vector(const snug_tensor **tensor_ou
  * absent. */
 snug_json snug_checkpoint_config(const snug_checkpoint *checkpoint, const char *path);
 
+/*
+ * The sentence for a value a family cannot use: "FOLDER/config.json: PATH is what it is: expected ...".
+ * Returns `status`.
+ */
+snug_status snug_checkpoint_config_fail(const snug_checkpoint *checkpoint, const char *path,
+                                        snug_status status, const char *expected, snug_error *error);
+
 /* Required numbers: absent, another kind or outside [min, max] gives a sentence. */
 SNUG_MUST_CHECK snug_status snug_checkpoint_u32(uint32_t *out, const snug_checkpoint *checkpoint,
                                                 const char *path, uint32_t min, uint32_t max,
@@ -88,8 +103,10 @@ SNUG_MUST_CHECK snug_status snug_checkpoint_f64_or(double *inout, const snug_che
 SNUG_MUST_CHECK snug_status snug_checkpoint_bool_or(bool *inout, const snug_checkpoint *checkpoint,
                                                     const char *path, snug_error *error);
 
-/* model_type of config.json, or what its architectures[0] stands for ("LlamaForCausalLM" -> "llama").
- * Checked non-empty. */
+/*
+ * model_type of config.json, or what its architectures[0] stands for ("LlamaForCausalLM" -> "llama"; one that
+ * is not known stands for itself). Checked non-empty.
+ */
 snug_str snug_checkpoint_model_type(const snug_checkpoint *checkpoint);
 
 /* --- the other files; each absent when the file is not there ------------------------------------------ */

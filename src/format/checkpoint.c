@@ -1,0 +1,416 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * checkpoint.c - opening a folder of model files, and looking tensors up in it.
+ */
+#include "format/checkpoint.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/size.h"
+#include "base/status.h"
+#include "base/utf8.h"
+#include "format/checkpoint_private.h"
+#include "format/safetensors.h"
+#include "format/tensor.h"
+#include "memory/memory.h"
+
+#define CHAT_TEMPLATE_NAME "chat_template.jinja"
+
+const char *snug_checkpoint_file_name(snug_checkpoint_file file)
+{
+    static const char *const names[SNUG_FILE_COUNT] = {
+        [SNUG_FILE_GENERATION_CONFIG] = "generation_config.json",
+        [SNUG_FILE_TOKENIZER] = "tokenizer.json",
+        [SNUG_FILE_TOKENIZER_CONFIG] = "tokenizer_config.json",
+        [SNUG_FILE_CONFIG] = "config.json",
+    };
+
+    SNUG_ASSERT((size_t)file < SNUG_FILE_COUNT);
+    return names[file];
+}
+
+/* --- opening: the small files --------------------------------------------------------------------------- */
+
+/* `path` is a folder, or a safetensors file: then *only_out is its name and the folder is the part before. */
+static snug_status split_path(const char *path, size_t *folder_bytes_out, const char **only_out,
+                              snug_error *error)
+{
+    static const char suffix[] = ".safetensors";
+    const char *slash = strrchr(path, '/');
+    const char *name = slash ? slash + 1 : path;
+    const size_t name_bytes = strlen(name);
+    size_t folder_bytes = strlen(path);
+
+    *only_out = NULL;
+    if (!snug_os_is_folder(path)) {
+        if (!snug_os_is_file(path))
+            SNUG_FAIL(error, SNUG_ERR_IO, "%.300s: no such folder or file", path);
+        if (name_bytes < sizeof suffix || name_bytes > SNUG_FILE_NAME_BYTES_MAX ||
+            strcmp(name + name_bytes + 1 - sizeof suffix, suffix) != 0)
+            SNUG_FAIL(error, SNUG_ERR_UNSUPPORTED,
+                      "%.300s: expected a folder with config.json and safetensors files, or a .safetensors "
+                      "file in one",
+                      path);
+        *only_out = name;
+        folder_bytes = (size_t)(name - path);
+    }
+    while (folder_bytes > 1 && path[folder_bytes - 1] == '/')
+        folder_bytes--;
+    *folder_bytes_out = folder_bytes;
+    return SNUG_OK;
+}
+
+static snug_status create(snug_checkpoint **checkpoint_out, const char **only_out, snug_memory *memory,
+                          const char *path, snug_error *error)
+{
+    const size_t path_bytes = strlen(path);
+    snug_checkpoint *checkpoint;
+    size_t folder_bytes = 0;
+    uint64_t bytes;
+
+    SNUG_TRY(split_path(path, &folder_bytes, only_out, error));
+    bytes = sizeof *checkpoint + path_bytes + 1 + snug_max_size(folder_bytes, 1) + 1;
+    checkpoint = snug_memory_alloc(memory, SNUG_MEMORY_OTHER, bytes, "the checkpoint", error);
+    if (!checkpoint)
+        return error ? error->status : SNUG_ERR_NO_MEMORY;
+    checkpoint->memory = memory;
+    checkpoint->struct_bytes = bytes;
+    checkpoint->path = (char *)(checkpoint + 1);
+    checkpoint->folder = checkpoint->path + path_bytes + 1;
+    memcpy(checkpoint->path, path, path_bytes + 1);
+    memcpy(checkpoint->folder, folder_bytes ? path : ".", snug_max_size(folder_bytes, 1));
+    *checkpoint_out = checkpoint;
+    return SNUG_OK;
+}
+
+/* Map a file that may be missing; what is there but no file is refused. */
+static snug_status map_optional(snug_os_map *map_out, const char *path, snug_error *error)
+{
+    if (!snug_os_is_file(path) && !snug_os_is_folder(path))
+        return SNUG_OK;
+    return snug_os_map_open(map_out, path, error);
+}
+
+static snug_status open_json(snug_checkpoint *checkpoint, snug_checkpoint_file file, snug_error *error)
+{
+    checkpoint_json *json = &checkpoint->json[file];
+    char path[SNUG_PATH_BYTES_MAX];
+    snug_json root;
+    snug_status status;
+    bool is_there;
+
+    SNUG_TRY(snug_path_join(path, checkpoint->folder, snug_checkpoint_file_name(file), error));
+    is_there = snug_os_is_file(path) || snug_os_is_folder(path);
+    if (!is_there && file == SNUG_FILE_CONFIG)
+        SNUG_FAIL(error, SNUG_ERR_IO, "%.300s: no config.json, expected the folder of a model",
+                  checkpoint->folder);
+    if (!is_there)
+        return SNUG_OK;
+    SNUG_TRY(snug_os_map_open(&json->map, path, error));
+    status = snug_json_check(&root, (snug_str){ json->map.data, json->map.bytes }, error);
+    if (status == SNUG_OK && snug_json_kind_of(root) != SNUG_JSON_OBJECT)
+        status = snug_fail(error, SNUG_ERR_CORRUPT, "the file is %s, expected a JSON object",
+                           snug_json_kind_name(snug_json_kind_of(root)));
+    if (status != SNUG_OK)
+        return snug_path_fail(error, status, path);
+    json->root = root;
+    return SNUG_OK;
+}
+
+static snug_status open_chat_template(snug_checkpoint *checkpoint, snug_error *error)
+{
+    snug_os_map *map = &checkpoint->chat_template;
+    char path[SNUG_PATH_BYTES_MAX];
+    size_t valid;
+
+    SNUG_TRY(snug_path_join(path, checkpoint->folder, CHAT_TEMPLATE_NAME, error));
+    SNUG_TRY(map_optional(map, path, error));
+    valid = map->bytes ? snug_utf8_valid_bytes(map->data, map->bytes) : 0;
+    if (valid == map->bytes)
+        return SNUG_OK;
+    (void)snug_fail(error, SNUG_ERR_CORRUPT, "not UTF-8 at byte %zu", valid);
+    return snug_path_fail(error, SNUG_ERR_CORRUPT, path);
+}
+
+/* --- opening: the tensors ------------------------------------------------------------------------------- */
+
+/* First pass over a file's header: adds what its part of the table needs. */
+static snug_status count_file(uint64_t *tensor_count, uint64_t *name_bytes, const snug_weight_file *file,
+                              snug_error *error)
+{
+    snug_safetensors view;
+
+    SNUG_TRY(snug_safetensors_open(&view, file->map.data, file->map.bytes, error));
+    *tensor_count += view.tensor_count;
+    *name_bytes += view.escaped_name_bytes;
+    return SNUG_OK;
+}
+
+/* Second pass: fills the part that begins at *tensor_count and *names, and moves both behind it. */
+static snug_status read_file(snug_checkpoint *checkpoint, char **names, uint32_t file, snug_error *error)
+{
+    const snug_os_map *map = &checkpoint->weights.files[file].map;
+    snug_safetensors view;
+
+    SNUG_TRY(snug_safetensors_open(&view, map->data, map->bytes, error));
+    SNUG_TRY(
+        snug_safetensors_read(checkpoint->tensors + checkpoint->tensor_count, *names, &view, file, error));
+    checkpoint->tensor_count += view.tensor_count;
+    *names += view.escaped_name_bytes;
+    return SNUG_OK;
+}
+
+static snug_status fail_in_weight_file(const snug_checkpoint *checkpoint, size_t file, snug_status status,
+                                       snug_error *error)
+{
+    char path[SNUG_PATH_BYTES_MAX];
+
+    SNUG_TRY(snug_path_join(path, checkpoint->folder, checkpoint->weights.files[file].name, error));
+    return snug_path_fail(error, status, path);
+}
+
+static snug_status allocate_table(snug_checkpoint *checkpoint, uint64_t tensor_count, uint64_t name_bytes,
+                                  snug_error *error)
+{
+    uint64_t bytes;
+
+    if (!snug_multiply_u64(&bytes, tensor_count, sizeof *checkpoint->tensors) ||
+        !snug_add_u64(&bytes, bytes, name_bytes))
+        SNUG_FAIL(error, SNUG_ERR_CORRUPT, "%.300s: %llu tensors", checkpoint->folder,
+                  (unsigned long long)tensor_count);
+    checkpoint->tensors =
+        snug_memory_alloc(checkpoint->memory, SNUG_MEMORY_OTHER, bytes, "the table of tensors", error);
+    if (!checkpoint->tensors)
+        return error ? error->status : SNUG_ERR_NO_MEMORY;
+    checkpoint->table_bytes = bytes;
+    return SNUG_OK;
+}
+
+static snug_status check_names_differ(const snug_checkpoint *checkpoint, snug_error *error)
+{
+    for (size_t i = 1; i < checkpoint->tensor_count; i++) {
+        const snug_tensor *a = &checkpoint->tensors[i - 1];
+        const snug_tensor *b = &checkpoint->tensors[i];
+
+        if (!snug_str_equal(a->name, b->name))
+            continue;
+        if (a->file == b->file)
+            (void)snug_fail(error, SNUG_ERR_CORRUPT, "tensor '%.*s' is described twice",
+                            SNUG_STR_ARGS(snug_tensor_name_for_text(a)));
+        else
+            (void)snug_fail(error, SNUG_ERR_CORRUPT, "tensor '%.*s' is in %.100s too",
+                            SNUG_STR_ARGS(snug_tensor_name_for_text(a)),
+                            snug_checkpoint_weight_file_name(checkpoint, b->file));
+        return fail_in_weight_file(checkpoint, a->file, SNUG_ERR_CORRUPT, error);
+    }
+    return SNUG_OK;
+}
+
+static snug_status read_tensors(snug_checkpoint *checkpoint, snug_error *error)
+{
+    const snug_weight_files *weights = &checkpoint->weights;
+    uint64_t tensor_count = 0;
+    uint64_t name_bytes = 0;
+    snug_status status;
+    char *names;
+
+    for (size_t i = 0; i < weights->count; i++) {
+        status = count_file(&tensor_count, &name_bytes, &weights->files[i], error);
+        if (status != SNUG_OK)
+            return fail_in_weight_file(checkpoint, i, status, error);
+    }
+    SNUG_TRY(allocate_table(checkpoint, tensor_count, name_bytes, error));
+    names = (char *)(checkpoint->tensors + tensor_count);
+    for (size_t i = 0; i < weights->count; i++) {
+        status = read_file(checkpoint, &names, (uint32_t)i, error);
+        if (status != SNUG_OK)
+            return fail_in_weight_file(checkpoint, i, status, error);
+    }
+    snug_tensor_sort(checkpoint->tensors, checkpoint->tensor_count, snug_tensor_compare_names);
+    return check_names_differ(checkpoint, error);
+}
+
+snug_status snug_checkpoint_open(snug_checkpoint **checkpoint_out, snug_memory *memory, const char *path,
+                                 snug_error *error)
+{
+    snug_checkpoint *checkpoint = NULL;
+    snug_error local = { .status = SNUG_OK }; /* where a caller wants no sentence, we still need the status */
+    const char *only;
+    snug_status status;
+
+    *checkpoint_out = NULL;
+    if (!error)
+        error = &local;
+    SNUG_TRY(create(&checkpoint, &only, memory, path, error));
+    for (int file = SNUG_FILE_COUNT; file-- > 0;) {
+        status = open_json(checkpoint, (snug_checkpoint_file)file, error);
+        if (status != SNUG_OK)
+            goto fail;
+    }
+    status = snug_checkpoint_read_model_type(checkpoint, error);
+    if (status != SNUG_OK)
+        goto fail;
+    status = open_chat_template(checkpoint, error);
+    if (status != SNUG_OK)
+        goto fail;
+    status = snug_weight_files_open(&checkpoint->weights, memory, checkpoint->folder, only, error);
+    if (status != SNUG_OK)
+        goto fail;
+    status = read_tensors(checkpoint, error);
+    if (status != SNUG_OK)
+        goto fail;
+    *checkpoint_out = checkpoint;
+    return SNUG_OK;
+fail:
+    snug_checkpoint_close(checkpoint);
+    return status;
+}
+
+void snug_checkpoint_close(snug_checkpoint *checkpoint)
+{
+    if (!checkpoint)
+        return;
+    snug_memory_free(checkpoint->memory, checkpoint->tensors);
+    snug_weight_files_close(&checkpoint->weights);
+    snug_os_map_close(&checkpoint->chat_template);
+    for (size_t i = 0; i < SNUG_FILE_COUNT; i++)
+        snug_os_map_close(&checkpoint->json[i].map);
+    snug_memory_free(checkpoint->memory, checkpoint);
+}
+
+/* --- looking -------------------------------------------------------------------------------------------- */
+
+const char *snug_checkpoint_path(const snug_checkpoint *checkpoint)
+{
+    return checkpoint->path;
+}
+
+uint64_t snug_checkpoint_ledger_bytes(const snug_checkpoint *checkpoint)
+{
+    const snug_weight_files *weights = &checkpoint->weights;
+
+    return snug_memory_block_bytes(checkpoint->struct_bytes) +
+           snug_memory_block_bytes(weights->capacity * sizeof *weights->files) +
+           snug_memory_block_bytes(checkpoint->table_bytes);
+}
+
+const snug_tensor *snug_checkpoint_find(const snug_checkpoint *checkpoint, const char *name)
+{
+    const snug_tensor wanted = { .name = snug_str_from(name) };
+    size_t low = 0;
+    size_t high = checkpoint->tensor_count;
+
+    while (low < high) {
+        const size_t middle = low + (high - low) / 2;
+        const int order = snug_tensor_compare_names(&checkpoint->tensors[middle], &wanted);
+
+        if (order == 0)
+            return &checkpoint->tensors[middle];
+        if (order < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return NULL;
+}
+
+size_t snug_checkpoint_tensor_count(const snug_checkpoint *checkpoint)
+{
+    return checkpoint->tensor_count;
+}
+
+const snug_tensor *snug_checkpoint_tensor(const snug_checkpoint *checkpoint, size_t index)
+{
+    SNUG_ASSERT(index < checkpoint->tensor_count);
+    return &checkpoint->tensors[index];
+}
+
+size_t snug_checkpoint_weight_file_count(const snug_checkpoint *checkpoint)
+{
+    return checkpoint->weights.count;
+}
+
+const char *snug_checkpoint_weight_file_name(const snug_checkpoint *checkpoint, size_t file)
+{
+    SNUG_ASSERT(file < checkpoint->weights.count);
+    return checkpoint->weights.files[file].name;
+}
+
+uint64_t snug_checkpoint_mapped_bytes(const snug_checkpoint *checkpoint)
+{
+    uint64_t bytes = 0;
+
+    for (size_t i = 0; i < checkpoint->weights.count; i++)
+        bytes += checkpoint->weights.files[i].map.bytes;
+    return bytes;
+}
+
+uint64_t snug_checkpoint_resident_bytes(const snug_checkpoint *checkpoint)
+{
+    uint64_t bytes = 0;
+
+    for (size_t i = 0; i < checkpoint->weights.count; i++)
+        bytes += snug_os_map_resident_bytes(&checkpoint->weights.files[i].map);
+    return bytes;
+}
+
+/* The tensor with the rank and shape of `wanted`, whose name is `name`. */
+static snug_status find_shaped(const snug_tensor **tensor_out, const snug_checkpoint *checkpoint,
+                               const char *name, const snug_tensor *wanted, snug_error *error)
+{
+#define TYPE_TEXT(type, number, values, bytes) " " #type
+    static const char types[] = SNUG_TYPE_MAP(TYPE_TEXT);
+#undef TYPE_TEXT
+    const snug_tensor *tensor = snug_checkpoint_find(checkpoint, name);
+    char expected[64];
+    char found[64];
+
+    snug_tensor_shape_text(expected, sizeof expected, wanted);
+    if (!tensor)
+        SNUG_FAIL(error, SNUG_ERR_CORRUPT, "%.300s: tensor '%.100s' is missing, expected one of shape %s",
+                  checkpoint->path, name, expected);
+    if (tensor->rank != wanted->rank ||
+        memcmp(tensor->shape, wanted->shape, tensor->rank * sizeof tensor->shape[0]) != 0) {
+        snug_tensor_shape_text(found, sizeof found, tensor);
+        (void)snug_fail(error, SNUG_ERR_CORRUPT, "tensor '%.100s' has the shape %s, expected %s", name, found,
+                        expected);
+        return fail_in_weight_file(checkpoint, tensor->file, SNUG_ERR_CORRUPT, error);
+    }
+    if (tensor->type == SNUG_TYPE_NONE) {
+        (void)snug_fail(error, SNUG_ERR_UNSUPPORTED, "tensor '%.100s' is %.*s, expected one of%s", name,
+                        SNUG_STR_ARGS(tensor->type_name), types);
+        return fail_in_weight_file(checkpoint, tensor->file, SNUG_ERR_UNSUPPORTED, error);
+    }
+    *tensor_out = tensor;
+    return SNUG_OK;
+}
+
+snug_status snug_checkpoint_matrix(const snug_tensor **tensor_out, const snug_checkpoint *checkpoint,
+                                   const char *name, uint64_t rows, uint64_t columns, snug_error *error)
+{
+    const snug_tensor wanted = { .rank = 2, .shape = { rows, columns } };
+
+    return find_shaped(tensor_out, checkpoint, name, &wanted, error);
+}
+
+snug_status snug_checkpoint_vector(const snug_tensor **tensor_out, const snug_checkpoint *checkpoint,
+                                   const char *name, uint64_t values, snug_error *error)
+{
+    const snug_tensor wanted = { .rank = 1, .shape = { values } };
+
+    return find_shaped(tensor_out, checkpoint, name, &wanted, error);
+}
+
+/* --- the other files ------------------------------------------------------------------------------------ */
+
+snug_json snug_checkpoint_json(const snug_checkpoint *checkpoint, snug_checkpoint_file file)
+{
+    SNUG_ASSERT((size_t)file < SNUG_FILE_COUNT);
+    return checkpoint->json[file].root;
+}
+
+snug_str snug_checkpoint_chat_template(const snug_checkpoint *checkpoint)
+{
+    return (snug_str){ checkpoint->chat_template.data, checkpoint->chat_template.bytes };
+}
