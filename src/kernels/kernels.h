@@ -65,14 +65,19 @@ typedef struct snug_attend_task {
     float *max;      /* [queries] */
     float *sum;      /* [queries] */
     float *out;      /* [queries][head_dim] */
-    void *scratch;   /* SNUG_ATTEND_SCRATCH_BYTES of the calling thread; 64-byte aligned */
+    void *scratch;   /* snug_attend_scratch_bytes(head_dim) of the calling thread; 64-byte aligned */
 } snug_attend_task;
 
 #define SNUG_HEAD_DIM_MAX       512
 #define SNUG_ATTEND_QUERIES_MAX 64 /* most queries of one call */
-/* A tile of keys and one of values as f32, and scores for the most queries. */
-#define SNUG_ATTEND_SCRATCH_BYTES                                                                            \
-    ((size_t)(2 * SNUG_TILE_TOKENS * SNUG_HEAD_DIM_MAX + SNUG_ATTEND_QUERIES_MAX * SNUG_TILE_TOKENS) * 4)
+
+/* Scratch of one attend call: a tile of keys and one of values as f32, and scores for the most queries. */
+static inline size_t snug_attend_scratch_bytes(size_t head_dim)
+{
+    return (2 * SNUG_TILE_TOKENS * ((head_dim + 15) & ~(size_t)15) +
+            SNUG_ATTEND_QUERIES_MAX * SNUG_TILE_TOKENS) *
+           4;
+}
 
 typedef void snug_attend_fn(const snug_attend_task *task);
 
@@ -99,6 +104,11 @@ typedef struct snug_kernels {
     void (*rope_half)(float *x, const float *cosine, const float *sine, size_t half);
     /* out[i] = silu(gate[i]) * up[i], silu(x) = x / (1 + exp(-x)); out may be gate. Within 4 ulp of libm. */
     void (*swiglu)(float *out, const float *gate, const float *up, size_t n);
+    /*
+     * out[i] = gelu(gate[i]) * up[i], gelu(x) = x / 2 * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 x^3))); out
+     * may be gate. (Hendrycks, Gimpel 2016)
+     */
+    void (*geglu)(float *out, const float *gate, const float *up, size_t n);
     /* x[i] += y[i] */
     void (*add)(float *x, const float *y, size_t n);
     /* x[i] *= factor */

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * variants.h - what each file of kernels puts into the table. A fill function writes the entries that its
+ * file has and leaves the others alone, so dispatch.c calls them from the plainest to the newest level.
+ */
+#ifndef SNUG_SRC_KERNELS_VARIANTS_H
+#define SNUG_SRC_KERNELS_VARIANTS_H
+
+#include "kernels/kernels.h"
+
+void snug_attend_fill_c(snug_kernels *kernels);
+void snug_convert_fill_c(snug_kernels *kernels);
+void snug_matmul_fill_c(snug_kernels *kernels);
+void snug_plain_fill_c(snug_kernels *kernels);
+
+void snug_attend_fill_avx2(snug_kernels *kernels);
+void snug_matmul_fill_avx2(snug_kernels *kernels);
+void snug_plain_fill_avx2(snug_kernels *kernels);
+
+void snug_attend_fill_avx512(snug_kernels *kernels);
+void snug_matmul_fill_avx512(snug_kernels *kernels);
+void snug_plain_fill_avx512(snug_kernels *kernels);
+
+/* Only the products with many tokens whose activations are rounded: not for exact mode. */
+void snug_matmul_fixed_fill_avx512(snug_kernels *kernels);
+
+#endif /* SNUG_SRC_KERNELS_VARIANTS_H */
