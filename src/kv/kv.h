@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * kv.h - what model and session ask of a cache: make one, grow it, write tokens, attend over them.
+ * Implementers of formats and retentions include kv/parts.h.
+ */
+#ifndef SNUG_SRC_KV_KV_H
+#define SNUG_SRC_KV_KV_H
+
+#include <snug/kv.h>
+
+#include "kernels/kernels.h"
+#include "work/work.h"
+
+/*
+ * An empty cache: reserves address space for the whole context, commits nothing. `kernels` and `memory` must
+ * outlive it. Errors: ARGUMENT, UNSUPPORTED, OVER_LIMIT, NO_MEMORY.
+ */
+SNUG_MUST_CHECK snug_status snug_kv_create(snug_kv **kv_out, const snug_kv_shape *shape, snug_memory *memory,
+                                           const snug_kernels *kernels, const snug_kv_options *options,
+                                           snug_error *error);
+void snug_kv_destroy(snug_kv *kv);
+
+/*
+ * Commit memory for the first `tokens` tokens in every layer. The only step that can fail, so it comes before
+ * anything is computed; on failure nothing changed.
+ */
+SNUG_MUST_CHECK snug_status snug_kv_grow(snug_kv *kv, uint32_t tokens, snug_error *error);
+
+/*
+ * Store one token's key and value of one layer at `position`, which snug_kv_grow() has covered.
+ * Threads: different positions of one layer may be written at once.
+ */
+void snug_kv_write(snug_kv *kv, uint32_t layer, uint32_t position, const float *key /* [kv_head][head_dim] */,
+                   const float *value /* the same */);
+
+/* From now on the cache holds `tokens` tokens: those written in every layer. */
+void snug_kv_set_tokens(snug_kv *kv, uint32_t tokens);
+
+/* Causal attention of some new tokens over everything up to each of them. */
+typedef struct snug_kv_attention {
+    uint32_t layer;
+    uint32_t head_count;     /* of queries; a multiple of the layer's kv_head_count */
+    uint32_t first_position; /* of the first token; all of them are written already */
+    uint32_t tokens;
+    float scale;
+    const float *query;   /* [tokens][head_count][head_dim] */
+    float *out;           /* [tokens][head_count][head_dim] */
+    void *thread_scratch; /* [threads][snug_kv_thread_scratch_bytes(head_dim)], 64-byte aligned */
+    void *parts_scratch;  /* snug_kv_parts_scratch_bytes() for these heads */
+} snug_kv_attention;
+
+void snug_kv_attend(const snug_kv *kv, snug_work *work, const snug_kv_attention *attention);
+
+/* Per thread: the kernel's own, then a set of scaled queries, their states and ranges. */
+static inline size_t snug_kv_thread_scratch_bytes(size_t head_dim)
+{
+    return snug_attend_scratch_bytes(head_dim) + SNUG_ATTEND_QUERIES_MAX * (2 * head_dim + 4) * 4;
+}
+
+/* For one token a long context is split into parts of tiles, each with a state of its own, merged in
+ * order. */
+#define SNUG_KV_PARTS_MAX 16
+size_t snug_kv_parts_scratch_bytes(uint32_t head_count, uint32_t head_dim);
+
+#endif /* SNUG_SRC_KV_KV_H */
