@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * linear.c - matrix products of a chunk: the input is brought into the kernel's form once, then the rows
+ * of all weights that share it are split over the threads in one go.
+ *
+ * A part is a run of rows. Each output value is computed whole by one kernel call, and kernels promise
+ * that its bits do not depend on the other rows of the call: so the split may follow the sizes freely.
+ */
+#include "model/blocks/blocks.h"
+
+#include "base/size.h"
+#include "base/status.h"
+
+/* Rows of a part are a multiple of this: the row block of the widest kernel. */
+#define ROW_UNIT 64
+/* Weight bytes of a part when reading weights is the cost: long enough to hide the hand-out, short enough
+ * to even out. */
+#define PART_BYTES_FEW ((size_t)256 * 1024)
+
+typedef struct linear_job {
+    snug_pass *pass;
+    const snug_linear *linears;
+    const snug_matmul *matmul; /* all weights of a job have one type */
+    size_t count;
+    size_t input_bytes;
+    size_t part_rows;
+    size_t part_end[SNUG_LINEARS_MAX]; /* parts of linears 0 .. i */
+    const float *input;
+    size_t input_stride;
+} linear_job;
+
+static const snug_matmul *matmul_for(const snug_model *model, snug_type type, uint32_t tokens)
+{
+    return tokens <= SNUG_MATMUL_FEW_TOKENS ? model->kernels.matmul_few[type]
+                                            : model->kernels.matmul_many[type];
+}
+
+size_t snug_block_prepared_bytes(const snug_model *model, uint32_t columns)
+{
+    size_t bytes = 0;
+
+    for (int type = 0; type < SNUG_TYPE_COUNT; type++) {
+        if (!model->kernels.matmul_few[type])
+            continue;
+        bytes = snug_max_size(bytes, model->kernels.matmul_few[type]->input_bytes(columns));
+        bytes = snug_max_size(bytes, model->kernels.matmul_many[type]->input_bytes(columns));
+    }
+    return bytes;
+}
+
+size_t snug_block_linear_scratch_bytes(const snug_model *model, uint32_t columns)
+{
+    size_t bytes = 0;
+
+    for (int type = 0; type < SNUG_TYPE_COUNT; type++) {
+        if (!model->kernels.matmul_few[type])
+            continue;
+        bytes = snug_max_size(bytes, model->kernels.matmul_few[type]->scratch_bytes(columns));
+        bytes = snug_max_size(bytes, model->kernels.matmul_many[type]->scratch_bytes(columns));
+    }
+    return snug_round_up(bytes, 64);
+}
+
+static void prepare_token(void *user, uint32_t token)
+{
+    const linear_job *job = user;
+
+    job->matmul->prepare((unsigned char *)job->pass->prepared + token * job->input_bytes,
+                         job->input + token * job->input_stride, job->linears[0].weight->columns);
+}
+
+static void run_part(void *user, size_t part, uint32_t worker)
+{
+    const linear_job *job = user;
+    size_t i = 0;
+
+    while (part >= job->part_end[i])
+        i++;
+    const snug_linear *linear = &job->linears[i];
+    const snug_weight *weight = linear->weight;
+    const size_t first_row = (part - (i ? job->part_end[i - 1] : 0)) * job->part_rows;
+    const snug_matmul_task task = {
+        .out = linear->out + first_row,
+        .out_stride = linear->out_stride,
+        .weight = (const unsigned char *)weight->data + first_row * weight->row_bytes,
+        .row_bytes = weight->row_bytes,
+        .input = job->pass->prepared,
+        .input_bytes = job->input_bytes,
+        .tokens = job->pass->tokens,
+        .rows = snug_min_size(job->part_rows, weight->rows - first_row),
+        .columns = weight->columns,
+        .scratch = (unsigned char *)job->pass->thread_scratch + worker * job->pass->thread_scratch_bytes,
+    };
+
+    job->matmul->run(&task);
+}
+
+/* Products whose weights have the same type, at most SNUG_LINEARS_MAX of them. */
+static void run_same_type(linear_job *job)
+{
+    const snug_weight *first = job->linears[0].weight;
+    size_t parts = 0;
+
+    job->matmul = matmul_for(job->pass->model, first->type, job->pass->tokens);
+    job->input_bytes = job->matmul->input_bytes(first->columns);
+    job->part_rows = ROW_UNIT;
+    if (job->pass->tokens <= SNUG_MATMUL_FEW_TOKENS)
+        job->part_rows =
+            snug_max_size(snug_round_up(PART_BYTES_FEW / (first->row_bytes + 1), ROW_UNIT), ROW_UNIT);
+    snug_block_each_token(job->pass, prepare_token, job);
+    for (size_t i = 0; i < job->count; i++) {
+        SNUG_ASSERT(job->linears[i].weight->columns == first->columns);
+        parts += snug_divide_up(job->linears[i].weight->rows, job->part_rows);
+        job->part_end[i] = parts;
+    }
+    snug_work_run(job->pass->work, run_part, job, parts);
+}
+
+void snug_block_linear(snug_pass *pass, const snug_linear *linears, size_t count, const float *input,
+                       size_t input_stride)
+{
+    linear_job job = { .pass = pass, .input = input, .input_stride = input_stride };
+    size_t begin = 0;
+
+    SNUG_ASSERT(count <= SNUG_LINEARS_MAX);
+    while (begin < count) { /* files may mix types: neighbours of one type go together */
+        size_t end = begin + 1;
+
+        while (end < count && linears[end].weight->type == linears[begin].weight->type)
+            end++;
+        job.linears = linears + begin;
+        job.count = end - begin;
+        run_same_type(&job);
+        begin = end;
+    }
+}

@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * model.h - a model inside the library: its shape, its bound weights, its family, and one pass through it.
+ *
+ * How a token flows: a family's forward() looks up embeddings, runs blocks (blocks/blocks.h) layer by
+ * layer, and leaves the normed hidden states of all tokens of the chunk in scratch; snug_model_logits()
+ * multiplies those rows that somebody wants by the head.
+ *
+ * A new family is one file in families/ with one snug_family, and one row in families.c.
+ */
+#ifndef SNUG_SRC_MODEL_MODEL_H
+#define SNUG_SRC_MODEL_MODEL_H
+
+#include <snug/model.h>
+
+#include "format/checkpoint.h"
+#include "kernels/kernels.h"
+#include "kv/kv.h"
+#include "work/work.h"
+
+/* A matrix in the mapped file. */
+typedef struct snug_weight {
+    const void *data; /* [rows][row_bytes] */
+    snug_type type;
+    uint32_t rows;
+    uint32_t columns;
+    size_t row_bytes;
+} snug_weight;
+
+/* `rows` of a matrix, from `first_row` on: files may stack several in one. */
+static inline snug_weight snug_weight_rows(const snug_weight *weight, uint32_t first_row, uint32_t rows)
+{
+    snug_weight part = *weight;
+
+    part.data = (const unsigned char *)weight->data + first_row * weight->row_bytes;
+    part.rows = rows;
+    return part;
+}
+
+/* Rotary frequencies for sequences of some lengths, ready to multiply by positions. */
+typedef struct snug_rope_set {
+    const float *frequency; /* [pair_count] radians per position, scaling applied */
+    float magnitude;        /* cosines and sines are multiplied by it */
+} snug_rope_set;
+
+/* Rotary positions of one kind of layer. */
+typedef struct snug_rope {
+    uint32_t pair_count;    /* half the rotated dimensions */
+    snug_rope_set set;      /* for all sequences, or for those of at most shape.rope_short_tokens */
+    snug_rope_set long_set; /* for longer ones, where shape.rope_short_tokens is not 0 */
+} snug_rope;
+
+/* Kinds of layers that differ in their rotary frequencies. */
+#define SNUG_ROPES_MAX 2
+#define SNUG_ROPE_NONE UINT32_MAX /* in place of a kind: such a layer sees no positions */
+
+/* What most families share. A family with more keeps it in its own state. */
+typedef struct snug_model_shape {
+    uint32_t vocabulary;
+    uint32_t hidden;
+    uint32_t layer_count;
+    uint32_t head_count;    /* the most of any layer */
+    uint32_t kv_head_count; /* the most of any layer */
+    uint32_t head_dim;
+    uint32_t mlp;          /* the widest of any layer */
+    uint32_t widest_input; /* columns of the widest matrix: sizes the buffers of products */
+    uint32_t context_tokens;
+    uint32_t window_tokens; /* of the layers that see a window only; 0: there are none */
+    uint32_t rope_count;    /* kinds of rotary frequencies */
+    uint32_t
+        rope_short_tokens; /* longer sequences use other frequencies from their first token; 0: all same */
+    float norm_epsilon;
+    float logit_cap; /* logits become cap * tanh(logit / cap); 0: they stay */
+    bool is_tied;    /* the head is the embedding */
+} snug_model_shape;
+
+typedef struct snug_family snug_family;
+typedef struct snug_prenorm_options snug_prenorm_options; /* blocks/blocks.h */
+
+struct snug_model {
+    snug_memory *memory;
+    snug_checkpoint *checkpoint;
+    snug_kernels kernels;
+    const snug_family *family;
+    snug_model_shape shape;
+    snug_kv_shape kv_shape;
+    void *state;    /* of the family: its layers' weights; one block of the ledger */
+    float *vectors; /* norm weights and frequencies as f32: vector_floats of them */
+    size_t vector_floats;
+    size_t vector_used;
+    snug_weight embedding; /* [vocabulary][hidden] */
+    snug_weight head;      /* [vocabulary][hidden]; the embedding itself when tied */
+    uint64_t parameters;
+    uint64_t token_weight_bytes; /* weights read for one token */
+    snug_type main_type;         /* of most weight bytes */
+    uint32_t *stop_ids;
+    size_t stop_id_count;
+};
+
+/*
+ * Buffers of one pass, carved from scratch in order. Run over no memory (base NULL) it counts bytes: the
+ * planner and the session get their figure from the same code that later hands out pointers.
+ */
+typedef struct snug_scratch {
+    unsigned char *base;
+    size_t used_bytes;
+} snug_scratch;
+
+/* `bytes` more, 64-byte aligned; NULL while counting. */
+void *snug_scratch_take(snug_scratch *scratch, size_t bytes);
+
+/* Of every position of the chunk, for one kind of layer. */
+typedef struct snug_angles {
+    float *cosine; /* [tokens_max][pair_count] */
+    float *sine;
+} snug_angles;
+
+/* One pass of up to `tokens_max` tokens through the model. Made by snug_pass_layout(); owned by the
+ * session. */
+typedef struct snug_pass {
+    const snug_model *model;
+    snug_kv *kv;
+    snug_work *work;
+
+    /* The chunk. */
+    const uint32_t *ids; /* [tokens] */
+    uint32_t tokens;
+    uint32_t first_position;
+    /* The length that the sequence is computed for: chooses the rotary frequencies, see rope_short_tokens.
+     * The same for all chunks of a sequence. */
+    uint32_t span_tokens;
+
+    /* Scratch common to all families. */
+    float *hidden;  /* [tokens_max][hidden]: the residual stream, at the end the normed result */
+    void *prepared; /* [tokens_max][prepared_bytes]: input of matmuls in the kernel's form */
+    snug_angles angles[SNUG_ROPES_MAX]; /* of snug_block_rope_angles() */
+    void *thread_scratch;               /* [threads][thread_scratch_bytes] */
+    size_t thread_scratch_bytes;
+    void *parts_scratch; /* for attention over a long context */
+    void *family;        /* the family's own buffers */
+} snug_pass;
+
+struct snug_family {
+    const char *model_type; /* in config.json */
+    /* Of families that are a pre-norm decoder with options, else NULL. */
+    const snug_prenorm_options *prenorm;
+
+    /* Check the configuration and fill model->shape, which it has snug_model_check_shape() check against
+     * the tensors. No memory yet. */
+    snug_status (*read_shape)(snug_model *model, snug_error *error);
+    /* Bytes of its state, and floats of vectors it will take, for the shape read. */
+    size_t (*state_bytes)(const snug_model *model);
+    size_t (*vector_floats)(const snug_model *model);
+    /* Find every tensor, check it, fill model->state. */
+    snug_status (*bind)(snug_model *model, snug_error *error);
+    /* What layer `layer` keeps in the cache. After bind(). */
+    snug_kv_layer (*kv_layer)(const snug_model *model, uint32_t layer);
+    /* Take its buffers for `tokens` tokens; with scratch->base NULL it only counts. */
+    void (*layout)(snug_pass *pass, snug_scratch *scratch, const snug_model *model, uint32_t tokens);
+    /* ids -> pass->hidden, all layers and the final norm. Writes the cache, allocates nothing, cannot
+     * fail. */
+    void (*forward)(snug_pass *pass);
+};
+
+/* The row of that model_type, or NULL. */
+const snug_family *snug_family_find(snug_str model_type);
+/* All names, for sentences: "llama, qwen3". */
+void snug_family_names(char *out, size_t capacity);
+
+/* --- what families use to bind ------------------------------------------------------------------------- */
+
+/*
+ * Sizes that config.json claims must be backed by the files before memory is taken for them: as many tensors
+ * as layers at least, and an embedding of that name of [vocabulary][hidden].
+ */
+SNUG_MUST_CHECK snug_status snug_model_check_shape(const snug_model *model, const char *embedding_name,
+                                                   snug_error *error);
+
+/* The matrix of that name, checked; counted into the model's sums. */
+SNUG_MUST_CHECK snug_status snug_model_bind_matrix(snug_weight *weight_out, snug_model *model,
+                                                   const char *name, uint32_t rows, uint32_t columns,
+                                                   snug_error *error);
+/* A norm vector of that name as f32, copied into model->vectors. */
+SNUG_MUST_CHECK snug_status snug_model_bind_vector(const float **vector_out, snug_model *model,
+                                                   const char *name, uint32_t values, snug_error *error);
+/* Room in model->vectors. */
+float *snug_model_take_vector(snug_model *model, size_t floats);
+
+/* --- one pass ------------------------------------------------------------------------------------------ */
+
+/*
+ * Lay out a pass of up to `tokens_max` tokens for `threads` threads. With scratch->base NULL only
+ * scratch->used_bytes is of use: the bytes the session must commit.
+ */
+void snug_pass_layout(snug_pass *pass, snug_scratch *scratch, const snug_model *model, uint32_t tokens_max,
+                      uint32_t threads);
+
+/* Compute the chunk that pass describes; pass->kv has been grown to hold it. */
+void snug_model_forward(snug_pass *pass);
+
+/* Logits of token `token` of the chunk, [vocabulary]; up to SNUG_MATMUL_FEW_TOKENS tokens at once. */
+void snug_model_logits(float *logits_out, snug_pass *pass, uint32_t first_token, uint32_t tokens);
+
+#endif /* SNUG_SRC_MODEL_MODEL_H */
