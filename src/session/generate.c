@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * generate.c - an answer to a prompt: prefill what is new, then choose, show and compute one token after
+ * the other.
+ */
+#include "session/session.h"
+
+#include "base/status.h"
+#include "os/machine.h"
+
+typedef struct generation {
+    snug_session *session;
+    const snug_text *text;
+    const snug_generate_options *options;
+    snug_generate_result *result;
+    snug_sampler *sampler;
+    snug_decoder decoder;
+    char *piece; /* snug_decoder_bound() bytes; NULL without text */
+    uint32_t *ids_out;
+    uint32_t last_id; /* chosen, not yet computed */
+} generation;
+
+const char *snug_stop_name(snug_stop stop)
+{
+    switch (stop) {
+    case SNUG_STOP_EOS:
+        return "eos";
+    case SNUG_STOP_MAX_TOKENS:
+        return "max_tokens";
+    case SNUG_STOP_CONTEXT:
+        return "context";
+    case SNUG_STOP_INTERRUPTED:
+        return "interrupted";
+    }
+    return "unknown";
+}
+
+static bool keep_going(const generation *g)
+{
+    return !g->options->keep_going || g->options->keep_going(g->options->user);
+}
+
+static bool is_stop_id(const generation *g, uint32_t id)
+{
+    size_t count;
+    const uint32_t *ids = snug_model_stop_ids(g->session->model, &count);
+
+    if (g->options->ignore_eos)
+        return false;
+    for (size_t i = 0; i < count; i++)
+        if (ids[i] == id)
+            return true;
+    return g->text && id == snug_text_eos_id(g->text);
+}
+
+/* Tell the caller one token, or with SNUG_ID_NONE what the decoder still held back. */
+static bool emit(generation *g, uint32_t id)
+{
+    size_t bytes = 0;
+
+    if (g->piece)
+        bytes = id == SNUG_ID_NONE ? snug_decoder_finish(&g->decoder, g->piece)
+                                   : snug_decoder_push(&g->decoder, id, g->piece);
+    if (!g->options->on_token || (id == SNUG_ID_NONE && bytes == 0))
+        return true;
+    return g->options->on_token(g->options->user, id, g->piece ? g->piece : "", bytes);
+}
+
+/* The length that this request may reach; a conversation that has grown long does not become short again. */
+static uint32_t expected_tokens(const generation *g, size_t prompt_tokens, uint32_t common)
+{
+    const uint32_t context = g->session->context_tokens;
+    uint64_t expected = (uint64_t)prompt_tokens + g->options->max_tokens;
+
+    if (g->options->max_tokens == 0 || expected > context)
+        expected = context;
+    if (common > 0 && expected < g->session->pass.span_tokens)
+        expected = g->session->pass.span_tokens;
+    return (uint32_t)expected;
+}
+
+/*
+ * Keep what the session and the prompt have in common, compute the rest. The last token is always computed:
+ * it gives the logits to start from.
+ */
+static snug_status prefill(generation *g, const uint32_t *ids, size_t count, snug_error *error)
+{
+    snug_session *session = g->session;
+    const snug_eval_options eval = { .struct_size = sizeof eval,
+                                     .keep_going = g->options->keep_going,
+                                     .user = g->options->user };
+    const uint64_t start = snug_os_clock_ns();
+    uint32_t common = 0;
+    snug_status status;
+
+    while (common < session->tokens && common + 1 < count && session->ids[common] == ids[common])
+        common++;
+    snug_session_truncate(session, common);
+    if (!session->model->kernels.exact)
+        snug_session_expect(session, expected_tokens(g, count, common));
+    common = session->tokens;
+    g->result->prompt_tokens = (uint32_t)count;
+    g->result->reused_tokens = common;
+    status = snug_session_eval(session, ids + common, count - common, &eval, error);
+    g->result->prefill_ns = snug_os_clock_ns() - start;
+    return status;
+}
+
+/* One token chosen from the logits at hand. Sets result->stop when it was the last. */
+static snug_status choose_token(generation *g, snug_error *error)
+{
+    snug_session *session = g->session;
+    snug_generate_result *result = g->result;
+    uint32_t id;
+
+    SNUG_TRY(snug_sampler_pick(&id, g->sampler, session->logits, session->ids, session->tokens, error));
+    if (is_stop_id(g, id)) {
+        result->stop = SNUG_STOP_EOS;
+        return SNUG_OK;
+    }
+    if (g->ids_out)
+        g->ids_out[result->generated_tokens] = id;
+    result->generated_tokens++;
+    g->last_id = id;
+    if (!emit(g, id))
+        result->stop = SNUG_STOP_INTERRUPTED;
+    else if (result->generated_tokens == g->options->max_tokens)
+        result->stop = SNUG_STOP_MAX_TOKENS;
+    else if (session->tokens == session->context_tokens)
+        result->stop = SNUG_STOP_CONTEXT;
+    else if (!keep_going(g))
+        result->stop = SNUG_STOP_INTERRUPTED;
+    return SNUG_OK;
+}
+
+static snug_status decode(generation *g, uint64_t start, snug_error *error)
+{
+    snug_generate_result *result = g->result;
+    uint64_t first_token;
+
+    SNUG_TRY(choose_token(g, error));
+    first_token = snug_os_clock_ns();
+    result->first_token_ns = first_token - start;
+    while (result->stop == 0) {
+        const snug_status status = snug_session_eval(g->session, &g->last_id, 1, NULL, error);
+
+        if (status == SNUG_OK)
+            SNUG_TRY(choose_token(g, error));
+        result->decode_ns = snug_os_clock_ns() - first_token;
+        if (status != SNUG_OK)
+            return status;
+    }
+    (void)emit(g, SNUG_ID_NONE);
+    return SNUG_OK;
+}
+
+static snug_status prepare(generation *g, snug_error *error)
+{
+    const uint32_t vocabulary = g->session->model->shape.vocabulary;
+    uint32_t id_count = g->text ? snug_text_id_count(g->text) : vocabulary;
+
+    if (id_count > vocabulary || id_count == 0)
+        id_count = vocabulary;
+    SNUG_TRY(snug_sampler_create(&g->sampler, g->session->memory, id_count, &g->options->sample, error));
+    if (!g->text)
+        return SNUG_OK;
+    snug_decoder_init(&g->decoder, g->text, g->options->show_special ? 0 : SNUG_DECODE_SKIP_SPECIAL);
+    g->piece = snug_memory_alloc(g->session->memory, SNUG_MEMORY_TEXT, snug_decoder_bound(g->text),
+                                 "the text of one token", error);
+    return g->piece ? SNUG_OK : error->status;
+}
+
+static snug_status check_prompt(const snug_session *session, size_t count, snug_error *error)
+{
+    if (count == 0)
+        SNUG_FAIL(error, SNUG_ERR_ARGUMENT,
+                  "the prompt is empty: at least one token is needed to start from");
+    if (count > session->context_tokens)
+        SNUG_FAIL(error, SNUG_ERR_FULL,
+                  "the prompt has %zu tokens, but the context holds %u: raise the context or shorten it",
+                  count, session->context_tokens);
+    return SNUG_OK;
+}
+
+snug_status snug_session_generate(snug_generate_result *result_out, snug_session *session,
+                                  const snug_text *text, const uint32_t *ids, size_t count, uint32_t *ids_out,
+                                  const snug_generate_options *options, snug_error *error)
+{
+    snug_error own = { SNUG_OK, "" };
+    generation g = {
+        .session = session, .text = text, .options = options, .result = result_out, .ids_out = ids_out
+    };
+    const uint64_t start = snug_os_clock_ns();
+    snug_status status;
+
+    if (!error)
+        error = &own;
+    *result_out = (snug_generate_result){ .struct_size = result_out->struct_size };
+    SNUG_TRY(check_prompt(session, count, error));
+    status = prepare(&g, error);
+    if (status == SNUG_OK)
+        status = prefill(&g, ids, count, error);
+    if (status == SNUG_OK)
+        status = decode(&g, start, error);
+    if (status ==
+        SNUG_ERR_CANCELLED) { /* stopped by the caller while reading the prompt: an end like any other */
+        result_out->stop = SNUG_STOP_INTERRUPTED;
+        status = SNUG_OK;
+    }
+    snug_memory_free(session->memory, g.piece);
+    snug_sampler_destroy(g.sampler);
+    return status;
+}

@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * session.c - a timeline of tokens: makes the cache and the scratch, and appends tokens chunk by chunk.
+ */
+#include "session/session.h"
+
+#include <string.h>
+
+#include "base/size.h"
+#include "base/status.h"
+#include "plan/plan.h"
+
+static snug_status make_scratch(snug_session *session, const snug_plan_settings *settings, snug_error *error)
+{
+    const char *what = "scratch for one prefill chunk";
+    size_t logits_at;
+    const size_t bytes = snug_plan_scratch_bytes(session->model, settings, &logits_at);
+    snug_scratch scratch;
+
+    SNUG_TRY(snug_arena_init(&session->scratch, session->memory, SNUG_MEMORY_SCRATCH, bytes, what, error));
+    SNUG_TRY(snug_arena_commit(&session->scratch, bytes, what, error));
+    scratch = (snug_scratch){ session->scratch.base, 0 };
+    snug_pass_layout(&session->pass, &scratch, session->model, settings->prefill_chunk, settings->threads);
+    SNUG_ASSERT(scratch.used_bytes == logits_at);
+    session->logits = (float *)(void *)(session->scratch.base + logits_at);
+    session->pass.kv = session->kv;
+    session->pass.work = session->work;
+    session->pass.span_tokens = settings->context_tokens;
+    return SNUG_OK;
+}
+
+static snug_status make_parts(snug_session *session, const snug_plan_settings *settings, snug_error *error)
+{
+    const snug_kv_options kv = { .struct_size = sizeof kv,
+                                 .context_tokens = settings->context_tokens,
+                                 .key_format = settings->kv_format,
+                                 .value_format = settings->kv_format };
+
+    session->ids = snug_memory_alloc(session->memory, SNUG_MEMORY_TEXT,
+                                     (uint64_t)settings->context_tokens * sizeof *session->ids,
+                                     "the ids of a conversation", error);
+    if (!session->ids)
+        return error->status;
+    SNUG_TRY(snug_work_create(&session->work, session->memory, settings->threads, error));
+    SNUG_TRY(snug_kv_create(&session->kv, snug_model_kv_shape(session->model), session->memory,
+                            &session->model->kernels, &kv, error));
+    return make_scratch(session, settings, error);
+}
+
+snug_status snug_session_create(snug_session **session_out, const snug_model *model, snug_memory *memory,
+                                const snug_session_options *options, snug_error *error)
+{
+    snug_error own = { SNUG_OK, "" };
+    snug_plan_settings settings = { 0 };
+    snug_session *session;
+    snug_status status;
+
+    *session_out = NULL;
+    if (!error)
+        error = &own;
+    if (options)
+        settings = (snug_plan_settings){ .context_tokens = options->context_tokens,
+                                         .prefill_chunk = options->prefill_chunk,
+                                         .threads = options->threads,
+                                         .logits_rows = options->logits_rows,
+                                         .kv_format = options->kv_format };
+    SNUG_TRY(snug_plan_resolve(&settings, model, error));
+    session = snug_memory_alloc(memory, SNUG_MEMORY_OTHER, sizeof *session, "the session", error);
+    if (!session)
+        return error->status;
+    session->model = model;
+    session->memory = memory;
+    session->context_tokens = settings.context_tokens;
+    session->prefill_chunk = settings.prefill_chunk;
+    session->logits_rows = settings.logits_rows;
+    status = make_parts(session, &settings, error);
+    if (status != SNUG_OK) {
+        snug_session_destroy(session);
+        return status;
+    }
+    *session_out = session;
+    return SNUG_OK;
+}
+
+void snug_session_destroy(snug_session *session)
+{
+    if (!session)
+        return;
+    snug_arena_deinit(&session->scratch);
+    snug_kv_destroy(session->kv);
+    snug_work_destroy(session->work);
+    snug_memory_free(session->memory, session->ids);
+    snug_memory_free(session->memory, session);
+}
+
+static snug_status check_tokens(const snug_session *session, const uint32_t *ids, size_t count,
+                                snug_error *error)
+{
+    const uint32_t vocabulary = session->model->shape.vocabulary;
+
+    if (count > session->context_tokens - session->tokens)
+        SNUG_FAIL(error, SNUG_ERR_FULL, "%zu more tokens after %u do not fit into the context of %u", count,
+                  session->tokens, session->context_tokens);
+    for (size_t i = 0; i < count; i++)
+        if (ids[i] >= vocabulary)
+            SNUG_FAIL(error, SNUG_ERR_ARGUMENT,
+                      "token %zu has the id %u, but the model's vocabulary ends at %u", i, ids[i],
+                      vocabulary - 1);
+    return SNUG_OK;
+}
+
+/* Logits of the chunk's tokens from `first` on, a few rows at a time, to the caller. */
+static bool report_logits(snug_session *session, uint32_t first, const snug_eval_options *options)
+{
+    const size_t vocabulary = session->model->shape.vocabulary;
+
+    for (uint32_t t = first; t < session->pass.tokens; t += session->logits_rows) {
+        const uint32_t rows = (uint32_t)snug_min_size(session->logits_rows, session->pass.tokens - t);
+
+        snug_model_logits(session->logits, &session->pass, t, rows);
+        for (uint32_t r = 0; r < rows; r++)
+            if (!options->on_logits(options->user, session->pass.first_position + t + r,
+                                    session->logits + r * vocabulary))
+                return false;
+    }
+    return true;
+}
+
+/* One chunk: grow the cache, compute, and only then count the tokens as there. */
+static snug_status eval_chunk(snug_session *session, uint32_t count, bool is_last,
+                              const snug_eval_options *options, snug_error *error)
+{
+    snug_pass *pass = &session->pass;
+    const uint32_t first = session->tokens;
+
+    SNUG_TRY(snug_kv_grow(session->kv, first + count, error));
+    pass->ids = session->ids + first;
+    pass->tokens = count;
+    pass->first_position = first;
+    snug_model_forward(pass);
+    session->tokens = first + count;
+    snug_kv_set_tokens(session->kv, session->tokens);
+    if (options && options->on_logits && options->logits_from < session->tokens) {
+        const uint32_t from = options->logits_from > first ? options->logits_from - first : 0;
+
+        if (!report_logits(session, from, options))
+            SNUG_FAIL(error, SNUG_ERR_CANCELLED, "stopped while logits were read");
+    }
+    if (is_last) {
+        snug_model_logits(session->logits, pass, count - 1, 1);
+        session->has_logits = true;
+    }
+    snug_memory_sample(session->memory);
+    return SNUG_OK;
+}
+
+static bool is_long(const snug_session *session, uint32_t tokens)
+{
+    const uint32_t short_tokens = session->model->shape.rope_short_tokens;
+
+    return short_tokens > 0 && tokens > short_tokens;
+}
+
+void snug_session_expect(snug_session *session, uint32_t tokens)
+{
+    if (is_long(session, tokens) != is_long(session, session->pass.span_tokens))
+        snug_session_truncate(session, 0);
+    session->pass.span_tokens = tokens;
+}
+
+static snug_status eval_tokens(snug_session *session, const uint32_t *ids, size_t count,
+                               const snug_eval_options *options, snug_error *error)
+{
+    size_t done = 0;
+
+    while (done < count) {
+        const size_t chunk = snug_min_size(session->prefill_chunk, count - done);
+
+        if (options && options->keep_going && !options->keep_going(options->user))
+            SNUG_FAIL(error, SNUG_ERR_CANCELLED, "stopped after %zu of %zu tokens", done, count);
+        session->has_logits = false;
+        memmove(session->ids + session->tokens, ids + done, chunk * sizeof *ids);
+        SNUG_TRY(eval_chunk(session, (uint32_t)chunk, done + chunk == count, options, error));
+        done += chunk;
+    }
+    return SNUG_OK;
+}
+
+/*
+ * Exact mode does as the reference does: the length reached at every step decides. Otherwise a sequence is
+ * computed anew only when it outgrows what was expected. Logits of tokens that had been there are not
+ * reported a second time.
+ */
+snug_status snug_session_eval(snug_session *session, const uint32_t *ids, size_t count,
+                              const snug_eval_options *options, snug_error *error)
+{
+    const uint32_t before = session->tokens;
+    snug_eval_options only_new = { .struct_size = sizeof only_new };
+    uint32_t total;
+
+    SNUG_TRY(check_tokens(session, ids, count, error));
+    total = before + (uint32_t)count;
+    if (session->model->kernels.exact || total > session->pass.span_tokens)
+        snug_session_expect(session, total);
+    if (session->tokens == before)
+        return eval_tokens(session, ids, count, options, error);
+    if (options)
+        only_new = *options;
+    only_new.logits_from = only_new.logits_from > before ? only_new.logits_from : before;
+    memmove(session->ids + before, ids, count * sizeof *ids);
+    return eval_tokens(session, session->ids, total, &only_new, error);
+}
+
+void snug_session_truncate(snug_session *session, uint32_t tokens)
+{
+    if (tokens < session->tokens) {
+        session->tokens = tokens;
+        session->has_logits = false;
+    }
+    snug_kv_truncate(session->kv, session->tokens);
+}
+
+uint32_t snug_session_tokens(const snug_session *session)
+{
+    return session->tokens;
+}
+
+const uint32_t *snug_session_ids(const snug_session *session)
+{
+    return session->ids;
+}
+
+uint32_t snug_session_context_tokens(const snug_session *session)
+{
+    return session->context_tokens;
+}
+
+uint32_t snug_session_prefill_chunk(const snug_session *session)
+{
+    return session->prefill_chunk;
+}
+
+uint32_t snug_session_threads(const snug_session *session)
+{
+    return snug_work_threads(session->work);
+}
+
+const snug_kv *snug_session_kv(const snug_session *session)
+{
+    return session->kv;
+}
+
+const float *snug_session_logits(const snug_session *session)
+{
+    return session->has_logits ? session->logits : NULL;
+}

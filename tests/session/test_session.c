@@ -1,0 +1,327 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * test_session.c - a session as its user sees it: continuing, forgetting, refusing, stopping; and that
+ * nothing is allocated while tokens are computed.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include <snug/snug.h>
+
+#include "tests/support/heap_count.h"
+
+#define MODEL SNUG_SOURCE_FOLDER "/models/mini"
+
+typedef struct rig {
+    snug_memory *memory;
+    snug_model *model;
+    snug_text *text;
+    snug_session *session;
+    uint32_t vocabulary;
+} rig;
+
+static void rig_open(rig *r, uint32_t context, uint32_t chunk)
+{
+    const snug_session_options options = {
+        .struct_size = sizeof options, .context_tokens = context, .prefill_chunk = chunk, .threads = 2
+    };
+    snug_model_info info = { .struct_size = sizeof info };
+    snug_error error = { SNUG_OK, "" };
+
+    assert_int_equal(snug_memory_create(&r->memory, NULL), SNUG_OK);
+    if (snug_model_open(&r->model, r->memory, MODEL, NULL, &error) != SNUG_OK)
+        fail_msg("%s", error.text);
+    if (snug_text_open(&r->text, r->memory, MODEL, &error) != SNUG_OK)
+        fail_msg("%s", error.text);
+    if (snug_session_create(&r->session, r->model, r->memory, &options, &error) != SNUG_OK)
+        fail_msg("%s", error.text);
+    snug_model_read_info(&info, r->model);
+    r->vocabulary = info.vocabulary;
+}
+
+static void rig_close(rig *r)
+{
+    snug_session_destroy(r->session);
+    snug_text_close(r->text);
+    snug_model_close(r->model);
+    assert_int_equal(snug_memory_read_all(r->memory).used_bytes, 0);
+    assert_int_equal(snug_memory_read_all(r->memory).blocks, 0);
+    snug_memory_destroy(r->memory);
+}
+
+static size_t encode(const rig *r, uint32_t *ids, size_t capacity, const char *text)
+{
+    size_t count;
+
+    assert_int_equal(snug_text_encode(r->text, ids, capacity, &count, text, strlen(text), 0, NULL), SNUG_OK);
+    return count;
+}
+
+static void eval(rig *r, const uint32_t *ids, size_t count)
+{
+    snug_error error = { SNUG_OK, "" };
+
+    if (snug_session_eval(r->session, ids, count, NULL, &error) != SNUG_OK)
+        fail_msg("%s", error.text);
+}
+
+static void a_truncated_session_continues_as_if_never_longer(void **state)
+{
+    uint32_t ids[64];
+    float *straight;
+    size_t count;
+    rig r;
+
+    (void)state;
+    rig_open(&r, 256, 0);
+    count = encode(&r, ids, 64, "Once upon a time there was a little dog who liked to play in the park.");
+    eval(&r, ids, count);
+    straight = malloc(r.vocabulary * sizeof *straight);
+    assert_non_null(straight);
+    memcpy(straight, snug_session_logits(r.session), r.vocabulary * sizeof *straight);
+    for (int i = 0; i < 3; i++)
+        eval(&r, ids, count); /* more, to be forgotten */
+    snug_session_truncate(r.session, (uint32_t)count - 1);
+    assert_null(snug_session_logits(r.session));
+    assert_int_equal(snug_session_tokens(r.session), count - 1);
+    eval(&r, &ids[count - 1], 1);
+    /* Not the same bits: the last token went through the decode path this time. */
+    for (uint32_t i = 0; i < r.vocabulary; i++)
+        assert_true(straight[i] - snug_session_logits(r.session)[i] < 0.05f &&
+                    snug_session_logits(r.session)[i] - straight[i] < 0.05f);
+    free(straight);
+    rig_close(&r);
+}
+
+typedef struct heard {
+    char text[4096];
+    size_t bytes;
+    uint32_t tokens;
+    uint32_t stop_after;            /* 0: never */
+    unsigned long long allocations; /* counted when the second token came */
+} heard;
+
+static bool hear(void *user, uint32_t id, const char *text, size_t bytes)
+{
+    heard *h = user;
+
+    assert_true(h->bytes + bytes < sizeof h->text);
+    memcpy(h->text + h->bytes, text, bytes);
+    h->bytes += bytes;
+    h->text[h->bytes] = '\0';
+    if (id != SNUG_ID_NONE)
+        h->tokens++;
+    if (h->tokens == 2 && h->allocations == 0)
+        h->allocations = heap_count();
+    return h->stop_after == 0 || h->tokens < h->stop_after;
+}
+
+static snug_generate_result generate(rig *r, heard *h, const uint32_t *ids, size_t count, uint32_t *ids_out,
+                                     uint32_t max_tokens)
+{
+    const snug_generate_options options = { .struct_size = sizeof options,
+                                            .max_tokens = max_tokens,
+                                            .ignore_eos = true,
+                                            .on_token = hear,
+                                            .user = h };
+    snug_generate_result result = { .struct_size = sizeof result };
+    snug_error error = { SNUG_OK, "" };
+
+    if (snug_session_generate(&result, r->session, r->text, ids, count, ids_out, &options, &error) != SNUG_OK)
+        fail_msg("%s", error.text);
+    return result;
+}
+
+static void streamed_text_is_the_decoded_ids(void **state)
+{
+    uint32_t ids[64], answer[300];
+    char whole[4096];
+    size_t count, bytes;
+    snug_generate_result result;
+    heard h = { .text = "" };
+    rig r;
+
+    (void)state;
+    rig_open(&r, 512, 0);
+    count = encode(&r, ids, 64, "Tom had a red ball.");
+    result = generate(&r, &h, ids, count, answer, 100);
+    assert_int_equal(result.stop, SNUG_STOP_MAX_TOKENS);
+    assert_int_equal(result.generated_tokens, 100);
+    assert_int_equal(result.prompt_tokens, count);
+    assert_int_equal(
+        snug_text_decode(r.text, whole, sizeof whole, &bytes, answer, 100, SNUG_DECODE_SKIP_SPECIAL),
+        SNUG_OK);
+    assert_int_equal(bytes, h.bytes);
+    assert_memory_equal(whole, h.text, bytes);
+    rig_close(&r);
+}
+
+static void a_longer_prompt_reuses_what_was_computed(void **state)
+{
+    uint32_t ids[300], answer[50];
+    size_t count;
+    snug_generate_result first, second;
+    heard h = { .text = "" };
+    rig r;
+
+    (void)state;
+    rig_open(&r, 512, 0);
+    count = encode(&r, ids, 64, "Tom had a red ball.");
+    first = generate(&r, &h, ids, count, answer, 50);
+    assert_int_equal(first.reused_tokens, 0);
+    memcpy(ids + count, answer, 50 * sizeof *ids);
+    second = generate(&r, &h, ids, count + 50, answer, 5);
+    /* All but the answer's last token was in the cache. */
+    assert_int_equal(second.reused_tokens, count + 49);
+    assert_int_equal(second.prompt_tokens, count + 50);
+    ids[3]++;
+    second = generate(&r, &h, ids, count + 50, answer, 5);
+    assert_int_equal(second.reused_tokens, 3);
+    rig_close(&r);
+}
+
+static void the_end_of_the_context_is_a_stop_reason(void **state)
+{
+    uint32_t ids[64], answer[100];
+    size_t count;
+    snug_generate_result result;
+    heard h = { .text = "" };
+    rig r;
+
+    (void)state;
+    rig_open(&r, 40, 0);
+    count = encode(&r, ids, 64, "Tom had a red ball.");
+    result = generate(&r, &h, ids, count, answer, 0);
+    assert_int_equal(result.stop, SNUG_STOP_CONTEXT);
+    assert_int_equal(result.generated_tokens, 40 - count + 1); /* the last one needs no room */
+    rig_close(&r);
+}
+
+static void a_callback_can_stop(void **state)
+{
+    uint32_t ids[64];
+    size_t count;
+    snug_generate_result result;
+    heard h = { .text = "", .stop_after = 7 };
+    rig r;
+
+    (void)state;
+    rig_open(&r, 256, 0);
+    count = encode(&r, ids, 64, "Tom had a red ball.");
+    result = generate(&r, &h, ids, count, NULL, 100);
+    assert_int_equal(result.stop, SNUG_STOP_INTERRUPTED);
+    assert_int_equal(result.generated_tokens, 7);
+    rig_close(&r);
+}
+
+static void nothing_is_allocated_while_tokens_are_computed(void **state)
+{
+    uint32_t ids[64];
+    size_t count;
+    unsigned long long after;
+    heard h = { .text = "" };
+    rig r;
+
+    (void)state;
+    rig_open(&r, 512, 0);
+    count = encode(&r, ids, 64, "Tom had a red ball.");
+    generate(&r, &h, ids, count, NULL, 300);
+    after = heap_count();
+    assert_true(h.allocations > 0); /* the counter works: loading allocated */
+    assert_int_equal(after, h.allocations);
+    rig_close(&r);
+}
+
+static void what_cannot_be_done_is_refused_with_a_sentence(void **state)
+{
+    const snug_generate_options options = { .struct_size = sizeof options, .max_tokens = 4 };
+    const snug_session_options too_long = { .struct_size = sizeof too_long, .context_tokens = 100000000 };
+    snug_generate_result result = { .struct_size = sizeof result };
+    snug_session *session;
+    snug_error error = { SNUG_OK, "" };
+    uint32_t ids[100] = { 0 };
+    rig r;
+
+    (void)state;
+    rig_open(&r, 64, 0);
+    assert_int_equal(snug_session_generate(&result, r.session, NULL, ids, 100, NULL, &options, &error),
+                     SNUG_ERR_FULL);
+    assert_non_null(strstr(error.text, "100 tokens"));
+    assert_non_null(strstr(error.text, "64"));
+    assert_int_equal(snug_session_generate(&result, r.session, NULL, ids, 0, NULL, &options, &error),
+                     SNUG_ERR_ARGUMENT);
+    assert_non_null(strstr(error.text, "empty"));
+    ids[2] = 4096;
+    assert_int_equal(snug_session_eval(r.session, ids, 5, NULL, &error), SNUG_ERR_ARGUMENT);
+    assert_non_null(strstr(error.text, "4096"));
+    assert_int_equal(snug_session_tokens(r.session), 0);
+    assert_int_equal(snug_session_create(&session, r.model, r.memory, &too_long, &error), SNUG_ERR_ARGUMENT);
+    assert_non_null(strstr(error.text, "100000000"));
+    assert_null(session);
+    rig_close(&r);
+}
+
+/* Fails the n-th reservation for every n until all succeed: each failure is reported, and nothing is left
+ * behind. */
+static void every_reservation_may_fail(void **state)
+{
+    const snug_session_options session_options = { .struct_size = sizeof session_options,
+                                                   .context_tokens = 256 };
+    uint64_t n = 0;
+    bool is_done = false;
+
+    (void)state;
+    while (!is_done) {
+        const snug_memory_options options = { .struct_size = sizeof options, .fail_after = ++n };
+        snug_memory *memory;
+        snug_model *model = NULL;
+        snug_text *text = NULL;
+        snug_session *session = NULL;
+        snug_error error = { SNUG_OK, "" };
+        uint32_t ids[200] = { 0 };
+        snug_status status;
+
+        assert_int_equal(snug_memory_create(&memory, &options), SNUG_OK);
+        status = snug_model_open(&model, memory, MODEL, NULL, &error);
+        if (status == SNUG_OK)
+            status = snug_text_open(&text, memory, MODEL, &error);
+        if (status == SNUG_OK)
+            status = snug_session_create(&session, model, memory, &session_options, &error);
+        if (status == SNUG_OK)
+            status = snug_session_eval(session, ids, 200, NULL, &error);
+        is_done = status == SNUG_OK;
+        if (!is_done) {
+            assert_int_equal(status, SNUG_ERR_OVER_LIMIT);
+            assert_true(strlen(error.text) > 20);
+        }
+        snug_session_destroy(session);
+        snug_text_close(text);
+        snug_model_close(model);
+        assert_int_equal(snug_memory_read_all(memory).blocks, 0);
+        snug_memory_destroy(memory);
+        assert_true(n < 1000);
+    }
+    printf("%llu reservations failed in turn\n", (unsigned long long)n - 1);
+    assert_true(n > 12); /* there were that many reservations to fail */
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_truncated_session_continues_as_if_never_longer),
+        cmocka_unit_test(streamed_text_is_the_decoded_ids),
+        cmocka_unit_test(a_longer_prompt_reuses_what_was_computed),
+        cmocka_unit_test(the_end_of_the_context_is_a_stop_reason),
+        cmocka_unit_test(a_callback_can_stop),
+        cmocka_unit_test(nothing_is_allocated_while_tokens_are_computed),
+        cmocka_unit_test(what_cannot_be_done_is_refused_with_a_sentence),
+        cmocka_unit_test(every_reservation_may_fail),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * golden.h - reads the reference results that lie beside a fixture: expected.json and expected.safetensors.
+ * Written with jansson and stdio, apart from the library's own readers.
+ */
+#ifndef SNUG_TESTS_SUPPORT_GOLDEN_H
+#define SNUG_TESTS_SUPPORT_GOLDEN_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+typedef struct golden_prompt {
+    const char *name;
+    uint32_t *ids;
+    size_t id_count;
+    uint32_t first_position; /* of the first row of logits */
+    float *logits;           /* [rows][vocabulary] */
+    size_t rows;
+    uint32_t *greedy; /* NULL: none */
+    size_t greedy_count;
+} golden_prompt;
+
+typedef struct golden {
+    json_t *json;
+    unsigned char *tensors;
+    size_t vocabulary;
+    double logits_std;
+    double tolerance;
+    golden_prompt *prompts;
+    size_t prompt_count;
+} golden;
+
+/* False when the folder is not there. Anything wrong with files that are there fails the test. */
+bool golden_open(golden *out, const char *folder);
+void golden_close(golden *g);
+
+#endif /* SNUG_TESTS_SUPPORT_GOLDEN_H */
