@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * bandwidth.c - see the header. Each thread reads its own part of one buffer, in plain C: eight independent
+ * sums keep enough loads in flight to be limited by memory on the machines we know.
+ */
+#include "cli/bandwidth.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/system.h"
+
+#define BUFFER_BYTES ((size_t)256 << 20)
+#define LEAST_BYTES  ((size_t)32 << 20)
+#define PASSES       6
+#define THREADS_MAX  256
+#define BLOCK_WORDS  8
+
+typedef struct reader {
+    const uint64_t *words;
+    size_t count;
+    uint64_t sum; /* kept, so that the reading cannot be left out */
+} reader;
+
+static void *read_part(void *user)
+{
+    reader *part = user;
+    uint64_t sum[BLOCK_WORDS] = { 0 };
+
+    for (size_t i = 0; i + BLOCK_WORDS <= part->count; i += BLOCK_WORDS)
+        for (size_t j = 0; j < BLOCK_WORDS; j++)
+            sum[j] += part->words[i + j];
+    for (size_t j = 0; j < BLOCK_WORDS; j++)
+        part->sum += sum[j];
+    return NULL;
+}
+
+/* One pass over the buffer by all threads; nanoseconds, or 0 when a thread could not be started. */
+static uint64_t read_once(reader *parts, uint32_t threads)
+{
+    pthread_t thread[THREADS_MAX];
+    const uint64_t start = cli_clock_ns();
+    uint32_t started = 1;
+
+    while (started < threads && pthread_create(&thread[started], NULL, read_part, &parts[started]) == 0)
+        started++;
+    read_part(&parts[0]);
+    for (uint32_t i = 1; i < started; i++)
+        (void)pthread_join(thread[i], NULL);
+    return started == threads ? cli_clock_ns() - start : 0;
+}
+
+double cli_bandwidth_read(uint32_t threads, uint64_t most_bytes)
+{
+    const size_t bytes = most_bytes < BUFFER_BYTES ? (size_t)most_bytes & ~(size_t)0xfffff : BUFFER_BYTES;
+    reader parts[THREADS_MAX];
+    uint64_t best = UINT64_MAX;
+    void *buffer;
+
+    if (bytes < LEAST_BYTES)
+        return 0;
+    if (threads > THREADS_MAX)
+        threads = THREADS_MAX;
+    buffer = aligned_alloc(4096, bytes); /* so large that it is a mapping, gone with free() */
+    if (!buffer)
+        return 0;
+    memset(buffer, 1, bytes); /* pages of its own: untouched ones are all the same page */
+    for (uint32_t i = 0; i < threads; i++) {
+        const size_t words = bytes / sizeof(uint64_t) / threads / BLOCK_WORDS * BLOCK_WORDS;
+
+        parts[i] = (reader){ (const uint64_t *)buffer + i * words, words, 0 };
+    }
+    for (int pass = 0; pass < PASSES; pass++) {
+        const uint64_t taken = read_once(parts, threads);
+
+        if (taken > 0 && taken < best)
+            best = taken;
+    }
+    free(buffer);
+    return best == UINT64_MAX ? 0 : (double)bytes * 1e9 / (double)best;
+}

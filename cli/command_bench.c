@@ -1,0 +1,322 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * command_bench.c - how fast a model reads a prompt (prefill) and writes token by token (decode), with a
+ * cache filled to given depths, beside the machine's read bandwidth measured in the same run.
+ */
+#include "cli/commands.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/random.h"
+#include "base/status.h"
+#include "cli/bandwidth.h"
+#include "cli/engine.h"
+#include "cli/input.h"
+#include "cli/system.h"
+#include "cli/value.h"
+
+#define DEPTHS_MAX            16
+#define PROCESSOR_CACHE_BYTES ((uint64_t)32 << 20) /* models below this may never be read from memory */
+#define REPETITIONS_MAX       1000                 /* of --repetitions */
+
+typedef struct bench {
+    const cli_options *options;
+    cli_options adjusted; /* the context made as large as the tests need */
+    cli_engine engine;
+    double read_bytes_per_second;
+    uint32_t depth[DEPTHS_MAX];
+    uint32_t depth_count;
+    uint32_t longest; /* tokens in the cache at the end of the longest test */
+    cli_ids ids;      /* [longest] arbitrary tokens, the same in every run */
+    json_t *tests;    /* NULL for the table */
+} bench;
+
+typedef struct speeds {
+    double median;
+    double min;
+    double max;
+} speeds;
+
+/* --- what to measure ----------------------------------------------------------------------------------- */
+
+static cli_exit read_depths(bench *run)
+{
+    const char *at = run->options->depth;
+
+    for (;;) {
+        const size_t bytes = strcspn(at, ",");
+        char word[16];
+        uint64_t depth;
+
+        snprintf(word, sizeof word, "%.*s", bytes < sizeof word ? (int)bytes : (int)sizeof word - 1, at);
+        if (bytes >= sizeof word || !cli_value_count(&depth, word) || depth > UINT32_MAX / 2)
+            return cli_fail(CLI_USAGE, "--depth takes numbers of tokens such as 0,4096, not \"%s\"",
+                            run->options->depth);
+        if (run->depth_count == DEPTHS_MAX)
+            return cli_fail(CLI_USAGE, "--depth takes at most %d numbers", DEPTHS_MAX);
+        run->depth[run->depth_count++] = (uint32_t)depth;
+        if (at[bytes] == '\0')
+            return CLI_DONE;
+        at += bytes + 1;
+    }
+}
+
+static cli_exit make_ids(bench *run)
+{
+    const uint32_t vocabulary = run->engine.info.vocabulary;
+    snug_random random = { 1 };
+    snug_error error = { SNUG_OK, "" };
+
+    if (cli_ids_alloc(&run->ids, run->longest, &error) != SNUG_OK)
+        return cli_fail_error(&error);
+    for (; run->ids.count < run->longest; run->ids.count++)
+        run->ids.id[run->ids.count] = (uint32_t)(snug_random_next(&random) % vocabulary);
+    return CLI_DONE;
+}
+
+/* --- measuring ----------------------------------------------------------------------------------------- */
+
+static snug_status eval(const bench *run, uint32_t first, uint32_t count, snug_error *error)
+{
+    const snug_eval_options options = { .struct_size = sizeof options, .keep_going = cli_keep_going };
+
+    if (count == 0)
+        return SNUG_OK;
+    return snug_session_eval(run->engine.session, run->ids.id + first, count, &options, error);
+}
+
+/* One repetition from `depth` on: `count` tokens together, or one by one. */
+static snug_status measure_once(double *speed_out, const bench *run, uint32_t depth, uint32_t count,
+                                bool is_decode, snug_error *error)
+{
+    uint64_t start;
+
+    snug_session_truncate(run->engine.session, depth);
+    start = cli_clock_ns();
+    for (uint32_t done = 0; done < count; done += is_decode ? 1 : count)
+        SNUG_TRY(eval(run, depth + done, is_decode ? 1 : count, error));
+    *speed_out = (double)count * 1e9 / (double)(cli_clock_ns() - start);
+    return SNUG_OK;
+}
+
+static int compare_speeds(const void *a, const void *b)
+{
+    double x, y;
+
+    memcpy(&x, a, sizeof x);
+    memcpy(&y, b, sizeof y);
+    return (x > y) - (x < y);
+}
+
+static snug_status measure(speeds *out, const bench *run, uint32_t depth, uint32_t count, bool is_decode,
+                           snug_error *error)
+{
+    const size_t repetitions = (size_t)run->options->repetitions;
+    double speed[REPETITIONS_MAX];
+    double warm_up;
+
+    /* Once without counting: pages are touched, threads are awake. */
+    SNUG_TRY(measure_once(&warm_up, run, depth, is_decode && count > 4 ? 4 : count, is_decode, error));
+    for (size_t i = 0; i < repetitions; i++)
+        SNUG_TRY(measure_once(&speed[i], run, depth, count, is_decode, error));
+    qsort(speed, repetitions, sizeof speed[0], compare_speeds);
+    *out = (speeds){
+        .median = (speed[(repetitions - 1) / 2] + speed[repetitions / 2]) / 2,
+        .min = speed[0],
+        .max = speed[repetitions - 1],
+    };
+    return SNUG_OK;
+}
+
+/* --- what was read ------------------------------------------------------------------------------------- */
+
+/* Bytes of keys and values of one token. */
+static double cache_bytes_per_token(const bench *run)
+{
+    const snug_kv_shape *shape = snug_model_kv_shape(run->engine.model);
+    const double value_bytes = run->engine.plan.kv_format == SNUG_KV_FORMAT_F32 ? 4 : 2;
+    double values = 0;
+
+    for (uint32_t i = 0; i < shape->layer_count; i++)
+        values += 2.0 * shape->layer[i].kv_head_count * shape->layer[i].head_dim;
+    return values * value_bytes;
+}
+
+/*
+ * Bytes that must be read from memory for a token, on average over a test: the weights once for each pass,
+ * and once for each pass what the cache holds by then.
+ */
+static double bytes_per_token(const bench *run, uint32_t depth, uint32_t count, bool is_decode)
+{
+    const uint32_t chunk = is_decode ? 1 : snug_session_prefill_chunk(run->engine.session);
+    const uint32_t passes = (count + chunk - 1) / chunk;
+    const double held = depth + count / 2.0;
+
+    return ((double)run->engine.info.weight_bytes + held * cache_bytes_per_token(run)) * passes / count;
+}
+
+/* --- results ------------------------------------------------------------------------------------------- */
+
+static void report(bench *run, const speeds *speed, uint32_t depth, uint32_t count, bool is_decode)
+{
+    const double bytes = bytes_per_token(run, depth, count, is_decode);
+    const double share =
+        run->read_bytes_per_second > 0 ? speed->median * bytes / run->read_bytes_per_second : 0;
+    const char *kind = is_decode ? "decode" : "prefill";
+
+    if (run->tests)
+        json_array_append_new(run->tests, json_pack("{s:s,s:I,s:I,s:I,s:s,s:f,s:f,s:f,s:f,s:f}", "kind", kind,
+                                                    "depth", (json_int_t)depth, "tokens", (json_int_t)count,
+                                                    "threads", (json_int_t)run->engine.plan.threads, "kv",
+                                                    snug_kv_format_name(run->engine.plan.kv_format), "median",
+                                                    speed->median, "min", speed->min, "max", speed->max,
+                                                    "bytes_per_token", bytes, "bandwidth_share", share));
+    else
+        cli_print("%-8s %7u %7u %11.1f %11.1f %11.1f %12s %8.1f %%\n", kind, depth, count, speed->median,
+                  speed->min, speed->max, cli_size((uint64_t)bytes).text, share * 100);
+    cli_flush();
+}
+
+static cli_exit run_test(bench *run, uint32_t depth, uint32_t count, bool is_decode)
+{
+    snug_error error = { SNUG_OK, "" };
+    speeds speed;
+
+    if (measure(&speed, run, depth, count, is_decode, &error) != SNUG_OK)
+        return error.status == SNUG_ERR_CANCELLED ? cli_fail(CLI_INTERRUPTED, "interrupted")
+                                                  : cli_fail_error(&error);
+    report(run, &speed, depth, count, is_decode);
+    return CLI_DONE;
+}
+
+static cli_exit run_depth(bench *run, uint32_t depth)
+{
+    snug_error error = { SNUG_OK, "" };
+    cli_exit status;
+
+    snug_session_truncate(run->engine.session, 0);
+    if (eval(run, 0, depth, &error) != SNUG_OK)
+        return cli_fail_error(&error);
+    status = run_test(run, depth, (uint32_t)run->options->prompt_tokens, false);
+    if (status == CLI_DONE)
+        status = run_test(run, depth, (uint32_t)run->options->gen_tokens, true);
+    return status;
+}
+
+static void print_machine(bench *run, const char *cpu)
+{
+    const cli_engine *engine = &run->engine;
+
+    cli_print("%s: %s, %.2f million parameters, mostly %s, %s of weights for a token\n", engine->path,
+              engine->info.family, (double)engine->info.parameters / 1e6, engine->info.weight_type,
+              cli_size(engine->info.weight_bytes).text);
+    cli_print("%s, %s%s, %u thread%s, cache %s", cpu, snug_cpu_level_name(engine->info.cpu),
+              engine->info.exact ? ", exact" : "", engine->plan.threads, cli_plural(engine->plan.threads),
+              snug_kv_format_name(engine->plan.kv_format));
+    if (run->read_bytes_per_second > 0)
+        cli_print(", reads %.1f GB/s\n\n", run->read_bytes_per_second / 1e9);
+    else
+        cli_print(", bandwidth not measured: too little memory may be used\n\n");
+    cli_print("%-8s %7s %7s %11s %11s %11s %12s %10s\n", "test", "depth", "tokens", "tokens/s", "least",
+              "most", "bytes/token", "bandwidth");
+    cli_flush();
+}
+
+static void print_json(bench *run, const char *cpu)
+{
+    const cli_engine *engine = &run->engine;
+
+    cli_write_json(json_pack(
+        "{s:{s:s,s:s,s:I,s:f},s:{s:s,s:s,s:I,s:I,s:b},s:O}", "machine", "cpu", cpu, "level",
+        snug_cpu_level_name(engine->info.cpu), "threads", (json_int_t)engine->plan.threads,
+        "read_bytes_per_second", run->read_bytes_per_second, "model", "path", engine->path, "family",
+        engine->info.family, "parameters", (json_int_t)engine->info.parameters, "weight_bytes",
+        (json_int_t)engine->info.weight_bytes, "exact", engine->info.exact, "tests", run->tests));
+    cli_print("\n");
+}
+
+static cli_exit run_tests(bench *run)
+{
+    cli_exit status = CLI_DONE;
+    char cpu[128];
+
+    cli_cpu_name(cpu, sizeof cpu);
+    if (!run->tests)
+        print_machine(run, cpu);
+    for (uint32_t i = 0; i < run->depth_count && status == CLI_DONE && !cli_output_is_broken(); i++)
+        status = run_depth(run, run->depth[i]);
+    if (run->tests && status == CLI_DONE)
+        print_json(run, cpu);
+    if (!run->tests && run->engine.info.weight_bytes < PROCESSOR_CACHE_BYTES)
+        cli_print(
+            "\nThe weights fit into the processor's caches: the share of the bandwidth says little here.\n");
+    return status;
+}
+
+/* --- the command --------------------------------------------------------------------------------------- */
+
+/* A quarter of what may be used at most: the measurement must not push out what it is compared with. */
+static void measure_bandwidth(bench *run)
+{
+    snug_memory_state state;
+    uint64_t room;
+
+    snug_memory_read_state(&state, run->engine.memory);
+    room = state.headroom_bytes < SNUG_MEMORY_NO_LIMIT ? state.headroom_bytes / 4 : UINT64_MAX;
+    run->read_bytes_per_second = cli_bandwidth_read(run->engine.plan.threads, room);
+}
+
+static cli_exit prepare(bench *run)
+{
+    const cli_options *options = run->options;
+    const uint64_t most =
+        options->prompt_tokens > options->gen_tokens ? options->prompt_tokens : options->gen_tokens;
+    cli_request request = { .max_tokens = 1 };
+    cli_exit status = read_depths(run);
+    uint64_t longest = 0;
+
+    for (uint32_t i = 0; i < run->depth_count; i++)
+        longest = run->depth[i] > longest ? run->depth[i] : longest;
+    longest += most;
+    if (status == CLI_DONE && longest > UINT32_MAX / 2)
+        return cli_fail(CLI_USAGE, "%llu tokens are more than any context", (unsigned long long)longest);
+    if (status == CLI_DONE && options->context > 0 && options->context < longest)
+        return cli_fail(CLI_USAGE,
+                        "the tests need a context of %llu tokens (the deepest --depth and the larger of "
+                        "--prompt-tokens and --gen-tokens), but --context is %llu",
+                        (unsigned long long)longest, (unsigned long long)options->context);
+    run->longest = (uint32_t)longest;
+    run->adjusted = *options;
+    run->adjusted.context = options->context > 0 ? options->context : longest;
+    request.prompt_tokens = run->longest;
+    if (status == CLI_DONE)
+        status = cli_engine_open(&run->engine, &run->adjusted);
+    if (status == CLI_DONE)
+        status = cli_engine_plan(&run->engine, &request);
+    if (status == CLI_DONE)
+        status = make_ids(run);
+    if (status == CLI_DONE) {
+        measure_bandwidth(run);
+        status = cli_engine_start(&run->engine);
+    }
+    return status;
+}
+
+cli_exit cli_command_bench(const cli_options *options)
+{
+    bench run = { .options = options };
+    cli_exit status;
+
+    cli_interrupt_arm();
+    status = prepare(&run);
+    if (status == CLI_DONE && options->json)
+        run.tests = json_array();
+    if (status == CLI_DONE)
+        status = run_tests(&run);
+    json_decref(run.tests);
+    cli_engine_close(&run.engine);
+    cli_ids_free(&run.ids);
+    return status;
+}

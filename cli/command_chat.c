@@ -1,0 +1,341 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * command_chat.c - a conversation. Each turn renders all of it with the model's template; the session
+ * computes only what it does not hold already. Nothing is dropped when the context is full: it is said.
+ */
+#include "cli/commands.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/status.h"
+#include "cli/conversation.h"
+#include "cli/engine.h"
+#include "cli/input.h"
+#include "cli/line.h"
+#include "cli/report.h"
+#include "cli/system.h"
+
+typedef struct chat {
+    const cli_options *options;
+    cli_engine engine;
+    cli_conversation conversation;
+    cli_buffer line;
+    cli_buffer answer;           /* of this turn */
+    snug_generate_result result; /* of the last turn */
+    uint64_t answers;
+    bool is_left;
+    bool is_answer_lost; /* no memory for its text */
+    cli_exit status;     /* of the last thing that failed: the exit status when nobody is at the keyboard */
+} chat;
+
+/* --- an answer ----------------------------------------------------------------------------------------- */
+
+static bool on_token(void *user, uint32_t id, const char *text, size_t bytes)
+{
+    chat *talk = user;
+
+    (void)id;
+    cli_write(text, bytes);
+    cli_flush();
+    if (!cli_buffer_add(&talk->answer, text, bytes))
+        talk->is_answer_lost = true;
+    return !talk->is_answer_lost && !cli_output_is_broken();
+}
+
+/* The whole conversation as ids. */
+static snug_status encode(const chat *talk, cli_ids *ids, snug_error *error)
+{
+    const snug_text *text = talk->engine.text;
+    char *rendered;
+    size_t bytes;
+    snug_status status;
+
+    SNUG_TRY(snug_text_chat(text, &rendered, &bytes, talk->conversation.message, talk->conversation.count,
+                            NULL, error));
+    status = cli_ids_alloc(ids, snug_text_encode_bound(text, bytes), error);
+    if (status == SNUG_OK)
+        status = snug_text_encode(text, ids->id, snug_text_encode_bound(text, bytes), &ids->count, rendered,
+                                  bytes, 0, error);
+    snug_text_free_string(text, rendered);
+    return status;
+}
+
+static snug_status generate(chat *talk, const cli_ids *ids, snug_error *error)
+{
+    snug_generate_options options = {
+        .struct_size = sizeof options,
+        .max_tokens = cli_given(talk->options, max_tokens) ? (uint32_t)talk->options->max_tokens : 0,
+        .sample = cli_engine_sampling(&talk->engine),
+        .keep_going = cli_keep_going,
+        .on_token = on_token,
+        .user = talk,
+    };
+    const uint32_t context = talk->engine.plan.context_tokens;
+
+    if (ids->count >= context)
+        SNUG_FAIL(
+            error, SNUG_ERR_FULL,
+            "the context is full: with this message the conversation has %zu tokens, and the context holds "
+            "%u. Nothing was dropped, and the message was not added. /reset begins anew; /save FILE keeps "
+            "the conversation, and --context N (this model was made for %u) makes room for it",
+            ids->count, context, talk->engine.info.context_tokens);
+    /* Another draw for each answer, the same for the same conversation. */
+    options.sample.seed += talk->answers++;
+    talk->result = (snug_generate_result){ .struct_size = sizeof talk->result };
+    cli_interrupt_arm();
+    return snug_session_generate(&talk->result, talk->engine.session, talk->engine.text, ids->id, ids->count,
+                                 NULL, &options, error);
+}
+
+/* What the user should know about how it ended. */
+static void say_how_it_ended(const chat *talk)
+{
+    if (talk->result.stop == SNUG_STOP_CONTEXT)
+        cli_note(
+            "the answer stops here because the context is full (%u tokens); /reset begins anew, /save FILE "
+            "keeps the conversation",
+            talk->engine.plan.context_tokens);
+    else if (talk->result.stop == SNUG_STOP_MAX_TOKENS)
+        cli_note("the answer stops here after --max-tokens %u", talk->result.generated_tokens);
+}
+
+static void fail(chat *talk, const snug_error *error)
+{
+    talk->status = cli_fail_error(error);
+}
+
+static void answer_message(chat *talk, const char *message)
+{
+    const size_t before = talk->conversation.count;
+    snug_error error = { SNUG_ERR_NO_MEMORY, "the system has no memory left for the conversation" };
+    snug_status status = SNUG_ERR_NO_MEMORY;
+    cli_ids ids = { 0 };
+
+    talk->answer.bytes = 0;
+    talk->is_answer_lost = false;
+    if (cli_conversation_add(&talk->conversation, "user", message))
+        status = encode(talk, &ids, &error);
+    if (status == SNUG_OK)
+        status = generate(talk, &ids, &error);
+    cli_ids_free(&ids);
+    if (talk->answer.bytes > 0 || status == SNUG_OK)
+        cli_print("\n");
+    cli_flush();
+    if (status == SNUG_ERR_CANCELLED) /* while the prompt was read: no answer, but the message stands */
+        status = SNUG_OK;
+    if (status == SNUG_OK && (talk->is_answer_lost || !cli_buffer_add(&talk->answer, "", 0) ||
+                              !cli_conversation_add(&talk->conversation, "assistant", talk->answer.data)))
+        status = snug_fail(&error, SNUG_ERR_NO_MEMORY, "the system has no memory left for the conversation");
+    if (status != SNUG_OK) {
+        cli_conversation_truncate(&talk->conversation, before);
+        fail(talk, &error);
+    } else if (!talk->options->quiet) {
+        say_how_it_ended(talk);
+    }
+}
+
+/* --- commands ------------------------------------------------------------------------------------------ */
+
+static void do_help(chat *talk, const char *argument);
+
+static void do_memory(chat *talk, const char *argument)
+{
+    (void)argument;
+    cli_report("context  %u of %u tokens", snug_session_tokens(talk->engine.session),
+               talk->engine.plan.context_tokens);
+    cli_report_memory(&talk->engine);
+    if (talk->options->memory_stats)
+        cli_report_memory_stats(&talk->engine);
+}
+
+static void do_stats(chat *talk, const char *argument)
+{
+    (void)argument;
+    if (talk->result.stop == 0)
+        cli_note("there is no answer yet");
+    else
+        cli_report_run(&talk->engine, &talk->result);
+}
+
+static void do_reset(chat *talk, const char *argument)
+{
+    const bool has_system = cli_conversation_has_system(&talk->conversation);
+
+    (void)argument;
+    cli_conversation_truncate(&talk->conversation, has_system ? 1 : 0);
+    snug_session_truncate(talk->engine.session, 0);
+    cli_note("forgotten%s", has_system ? "; the system message stays" : "");
+}
+
+static void do_system(chat *talk, const char *argument)
+{
+    if (!cli_conversation_set_system(&talk->conversation, argument))
+        talk->status = cli_fail(CLI_DOES_NOT_FIT, "the system has no memory left for the message");
+    else
+        cli_note(argument[0] ? "the next answer follows it" : "there is no system message now");
+}
+
+static void do_save(chat *talk, const char *argument)
+{
+    snug_error error = { SNUG_OK, "" };
+
+    if (!argument[0])
+        cli_note("/save needs the name of a file");
+    else if (cli_conversation_save(&talk->conversation, argument, &error) != SNUG_OK)
+        fail(talk, &error);
+    else
+        cli_note("%zu message%s saved to %s", talk->conversation.count, cli_plural(talk->conversation.count),
+                 argument);
+}
+
+static void do_load(chat *talk, const char *argument)
+{
+    snug_error error = { SNUG_OK, "" };
+
+    if (!argument[0])
+        cli_note("/load needs the name of a file");
+    else if (cli_conversation_load(&talk->conversation, argument, &error) != SNUG_OK)
+        fail(talk, &error);
+    else
+        cli_note("%zu message%s loaded; your next message continues them", talk->conversation.count,
+                 cli_plural(talk->conversation.count));
+}
+
+static void do_quit(chat *talk, const char *argument)
+{
+    (void)argument;
+    talk->is_left = true;
+}
+
+static const struct {
+    const char *name;
+    const char *argument;
+    void (*run)(chat *talk, const char *argument);
+    const char *help;
+} commands[] = {
+    { "/help", "", do_help, "this list" },
+    { "/memory", "", do_memory, "what the conversation takes now" },
+    { "/stats", "", do_stats, "speed and memory of the last answer" },
+    { "/system", "TEXT", do_system, "how the model should behave; empty: no system message" },
+    { "/reset", "", do_reset, "forget the conversation" },
+    { "/save", "FILE", do_save, "write the conversation to a file" },
+    { "/load", "FILE", do_load, "go on with a conversation from a file" },
+    { "/quit", "", do_quit, "leave (or Ctrl-D)" },
+};
+
+static void do_help(chat *talk, const char *argument)
+{
+    (void)talk;
+    (void)argument;
+    for (size_t i = 0; i < SNUG_COUNT(commands); i++)
+        cli_report("%-8s %-5s %s", commands[i].name, commands[i].argument, commands[i].help);
+    cli_report("Ctrl-C stops an answer.");
+}
+
+static void run_command(chat *talk, char *line)
+{
+    const size_t bytes = strcspn(line, " ");
+    const char *argument = line + bytes + strspn(line + bytes, " ");
+
+    for (size_t i = 0; i < SNUG_COUNT(commands); i++)
+        if (bytes == strlen(commands[i].name) && strncmp(line, commands[i].name, bytes) == 0) {
+            commands[i].run(talk, argument);
+            return;
+        }
+    talk->status = cli_fail(CLI_USAGE, "there is no command %.*s; /help lists them", (int)bytes, line);
+}
+
+/* --- the loop ------------------------------------------------------------------------------------------ */
+
+static void take_line(chat *talk)
+{
+    const cli_buffer *line = &talk->line;
+    const size_t valid = cli_utf8_valid_bytes((snug_str){ line->data, line->bytes });
+
+    if (valid < line->bytes)
+        talk->status =
+            cli_fail(CLI_USAGE, "the message is not valid UTF-8: the byte at position %zu is wrong", valid);
+    else if (strlen(line->data) < line->bytes)
+        talk->status = cli_fail(CLI_USAGE, "the message has a zero byte at position %zu", strlen(line->data));
+    else if (line->data[strspn(line->data, " \t\r")] == '\0')
+        return;
+    else if (line->data[0] == '/')
+        run_command(talk, line->data);
+    else
+        answer_message(talk, line->data);
+}
+
+static cli_exit run_loop(chat *talk)
+{
+    const bool is_terminal = cli_input_is_terminal();
+    cli_line_reader *reader = cli_line_open();
+
+    while (reader && !talk->is_left && !cli_output_is_broken()) {
+        cli_interrupt_arm();
+
+        const cli_line_result result = cli_line_read(reader, &talk->line);
+
+        if (result == CLI_LINE)
+            take_line(talk);
+        else if (result == CLI_LINE_END || !is_terminal)
+            talk->is_left = true;
+        else if (!cli_is_terminated())
+            cli_report("\n/quit or Ctrl-D leaves");
+        if (cli_is_terminated() || (result == CLI_LINE_INTERRUPTED && !is_terminal)) {
+            talk->is_left = true;
+            talk->status = CLI_INTERRUPTED;
+        }
+        if (result == CLI_LINE_END && is_terminal)
+            cli_report("%s", "");
+    }
+    cli_line_close(reader);
+    if (!reader)
+        return cli_fail(CLI_DOES_NOT_FIT, "the system has no memory left");
+    return is_terminal && talk->status != CLI_INTERRUPTED ? CLI_DONE : talk->status;
+}
+
+static cli_exit prepare(chat *talk, const cli_options *options)
+{
+    const cli_request request = { 0 }; /* a full context */
+    snug_error error = { SNUG_OK, "" };
+    cli_exit status = cli_engine_open(&talk->engine, options);
+
+    if (status == CLI_DONE)
+        status = cli_engine_estimate_text(&talk->engine);
+    if (status == CLI_DONE)
+        status = cli_engine_plan(&talk->engine, &request);
+    if (status == CLI_DONE)
+        status = cli_engine_open_text(&talk->engine);
+    if (status == CLI_DONE && !snug_text_has_chat(talk->engine.text, &error))
+        return cli_fail(CLI_BAD_INPUT, "this model cannot chat: %s; generate --raw continues a text with it",
+                        error.text[0] ? error.text : "it has no chat template");
+    if (status == CLI_DONE)
+        status = cli_engine_plan(&talk->engine, &request);
+    if (status == CLI_DONE && options->verbose)
+        cli_engine_explain(&talk->engine);
+    if (status == CLI_DONE)
+        status = cli_engine_start(&talk->engine);
+    return status;
+}
+
+cli_exit cli_command_chat(const cli_options *options)
+{
+    chat talk = { .options = options };
+    cli_exit status = prepare(&talk, options);
+
+    if (status == CLI_DONE && options->system &&
+        !cli_conversation_set_system(&talk.conversation, options->system))
+        status = cli_fail(CLI_DOES_NOT_FIT, "the system has no memory left for the system message");
+    if (status == CLI_DONE) {
+        if (cli_input_is_terminal() && !options->quiet)
+            cli_report("%s, %u tokens of context. /help lists commands, Ctrl-D leaves.\n", talk.engine.path,
+                       talk.engine.plan.context_tokens);
+        status = run_loop(&talk);
+    }
+    cli_engine_close(&talk.engine);
+    cli_conversation_free(&talk.conversation);
+    cli_buffer_free(&talk.line);
+    cli_buffer_free(&talk.answer);
+    return status;
+}

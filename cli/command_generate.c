@@ -1,0 +1,244 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * command_generate.c - one prompt, one answer: streamed to standard output, or one JSON object.
+ */
+#include "cli/commands.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/status.h"
+#include "cli/engine.h"
+#include "cli/input.h"
+#include "cli/report.h"
+#include "cli/system.h"
+
+typedef struct generation {
+    cli_engine engine;
+    cli_buffer prompt;
+    cli_ids prompt_ids;
+    cli_ids answer_ids;
+    cli_buffer answer; /* only for JSON */
+    bool is_json;
+    bool is_short_of_memory;
+    snug_generate_result result;
+} generation;
+
+/* --- the prompt ---------------------------------------------------------------------------------------- */
+
+static cli_exit read_prompt(generation *run, const cli_options *options)
+{
+    snug_error error = { SNUG_OK, "" };
+
+    if (!options->prompt == !options->prompt_ids)
+        return cli_fail(CLI_USAGE,
+                        options->prompt
+                            ? "--prompt and --prompt-ids are two prompts; give one"
+                            : "there is no prompt: --prompt TEXT, --prompt @FILE, or --prompt - for "
+                              "standard input (llm-tool --help says more)");
+    if (options->prompt && cli_read_text(&run->prompt, options->prompt, "the prompt", &error) != SNUG_OK)
+        return cli_fail_error(&error);
+    if (options->prompt_ids && cli_read_ids(&run->prompt_ids, options->prompt_ids, &error) != SNUG_OK)
+        return cli_fail_error(&error);
+    if ((options->prompt && run->prompt.bytes == 0) || (options->prompt_ids && run->prompt_ids.count == 0))
+        return cli_fail(CLI_USAGE, "the prompt is empty");
+    return CLI_DONE;
+}
+
+static snug_status encode(generation *run, const char *text, size_t bytes, unsigned flags, snug_error *error)
+{
+    const size_t capacity = snug_text_encode_bound(run->engine.text, bytes);
+
+    SNUG_TRY(cli_ids_alloc(&run->prompt_ids, capacity, error));
+    return snug_text_encode(run->engine.text, run->prompt_ids.id, capacity, &run->prompt_ids.count, text,
+                            bytes, flags, error);
+}
+
+static snug_status encode_chat(generation *run, const cli_options *options, snug_error *error)
+{
+    const snug_message messages[] = { { "system", options->system }, { "user", run->prompt.data } };
+    const size_t skipped = options->system ? 0 : 1;
+    char *rendered;
+    size_t bytes;
+    snug_status status;
+
+    if (strlen(run->prompt.data) != run->prompt.bytes)
+        SNUG_FAIL(error, SNUG_ERR_ARGUMENT,
+                  "the prompt has a zero byte at position %zu, which a chat message "
+                  "cannot hold; --raw takes it",
+                  strlen(run->prompt.data));
+    SNUG_TRY(
+        snug_text_chat(run->engine.text, &rendered, &bytes, messages + skipped, 2 - skipped, NULL, error));
+    status = encode(run, rendered, bytes, 0, error);
+    snug_text_free_string(run->engine.text, rendered);
+    return status;
+}
+
+static cli_exit encode_prompt(generation *run, const cli_options *options)
+{
+    snug_error error = { SNUG_OK, "" };
+    snug_status status;
+
+    if (options->prompt_ids)
+        return CLI_DONE;
+    if (options->raw && options->system)
+        return cli_fail(CLI_USAGE, "--system needs the chat template that --raw leaves out");
+    if (options->raw || !snug_text_has_chat(run->engine.text, &error)) {
+        if (!options->raw && !options->quiet)
+            cli_note(
+                "this model has no chat template that can be used%s%s: the prompt is continued as plain text",
+                error.text[0] ? ": " : "", error.text);
+        if (options->system)
+            return cli_fail(CLI_USAGE, "--system needs a chat template");
+        status = encode(run, run->prompt.data, run->prompt.bytes, SNUG_ENCODE_ADD_SPECIAL, &error);
+    } else {
+        status = encode_chat(run, options, &error);
+    }
+    if (status == SNUG_OK && run->prompt_ids.count == 0)
+        return cli_fail(CLI_USAGE, "the prompt has no tokens");
+    return status == SNUG_OK ? CLI_DONE : cli_fail_error(&error);
+}
+
+/* --- the answer ---------------------------------------------------------------------------------------- */
+
+static bool on_token(void *user, uint32_t id, const char *text, size_t bytes)
+{
+    generation *run = user;
+
+    (void)id;
+    if (run->is_json) {
+        run->is_short_of_memory = !cli_buffer_add(&run->answer, text, bytes);
+        return !run->is_short_of_memory;
+    }
+    cli_write(text, bytes);
+    cli_flush();
+    return !cli_output_is_broken();
+}
+
+static cli_exit print_json(generation *run)
+{
+    const snug_generate_result *result = &run->result;
+    const uint32_t read = result->prompt_tokens - result->reused_tokens;
+    json_t *ids = json_array();
+
+    for (uint32_t i = 0; i < result->generated_tokens; i++)
+        json_array_append_new(ids, json_integer((json_int_t)run->answer_ids.id[i]));
+    cli_write_json(
+        json_pack("{s:s%,s:o,s:I,s:I,s:s,s:f,s:f,s:f,s:s,s:o}", "text",
+                  run->answer.data ? run->answer.data : "", run->answer.bytes, "ids", ids, "prompt_tokens",
+                  (json_int_t)result->prompt_tokens, "generated_tokens", (json_int_t)result->generated_tokens,
+                  "stop", snug_stop_name(result->stop), "prefill_tokens_per_second",
+                  cli_tokens_per_second(read, result->prefill_ns), "decode_tokens_per_second",
+                  cli_tokens_per_second(result->generated_tokens > 0 ? result->generated_tokens - 1 : 0,
+                                        result->decode_ns),
+                  "first_token_ms", (double)result->first_token_ns / 1e6, "model", run->engine.path, "memory",
+                  cli_report_memory_json(&run->engine)));
+    cli_print("\n");
+    return result->stop == SNUG_STOP_INTERRUPTED ? CLI_INTERRUPTED : CLI_DONE;
+}
+
+static cli_exit print_report(const generation *run, const cli_options *options)
+{
+    cli_print("\n");
+    cli_flush();
+    if (!options->quiet && !cli_output_is_broken()) {
+        cli_report_run(&run->engine, &run->result);
+        if (options->memory_stats)
+            cli_report_memory_stats(&run->engine);
+    }
+    return run->result.stop == SNUG_STOP_INTERRUPTED ? CLI_INTERRUPTED : CLI_DONE;
+}
+
+static cli_exit answer(generation *run, const cli_options *options)
+{
+    const snug_generate_options generate = {
+        .struct_size = sizeof generate,
+        .max_tokens = (uint32_t)options->max_tokens,
+        .ignore_eos = options->ignore_eos,
+        .sample = cli_engine_sampling(&run->engine),
+        .keep_going = cli_keep_going,
+        .on_token = on_token,
+        .user = run,
+    };
+    const uint32_t context = run->engine.plan.context_tokens;
+    snug_error error = { SNUG_OK, "" };
+    snug_status status;
+
+    if (cli_ids_alloc(&run->answer_ids,
+                      options->max_tokens && options->max_tokens < context ? options->max_tokens : context,
+                      &error) != SNUG_OK)
+        return cli_fail_error(&error);
+    run->result.struct_size = sizeof run->result;
+    status = snug_session_generate(&run->result, run->engine.session, run->engine.text, run->prompt_ids.id,
+                                   run->prompt_ids.count, run->answer_ids.id, &generate, &error);
+    if (status != SNUG_OK && status != SNUG_ERR_CANCELLED) {
+        cli_print(run->is_json || run->result.generated_tokens == 0 ? "" : "\n");
+        return cli_fail_error(&error);
+    }
+    if (run->is_short_of_memory)
+        return cli_fail(CLI_DOES_NOT_FIT, "the system has no memory left for the text of the answer");
+    if (status == SNUG_ERR_CANCELLED)
+        run->result.stop = SNUG_STOP_INTERRUPTED;
+    return run->is_json ? print_json(run) : print_report(run, options);
+}
+
+/* --- the way ------------------------------------------------------------------------------------------- */
+
+/* A prompt of ids alone needs no tokenizer: without one it is only the text that is missing. */
+static cli_exit open_text(generation *run, const cli_options *options)
+{
+    snug_error error = { SNUG_OK, "" };
+
+    if (!options->prompt_ids)
+        return cli_engine_open_text(&run->engine);
+    if (snug_text_open(&run->engine.text, run->engine.memory, run->engine.path, &error) != SNUG_OK) {
+        run->engine.text_bytes = 0;
+        cli_note("the answer will have ids but no text: %s", error.text);
+    }
+    return CLI_DONE;
+}
+
+static cli_exit prepare(generation *run, const cli_options *options)
+{
+    /* Before the prompt is encoded nobody knows its length: refuse what is too much even for one token. */
+    cli_request request = { .prompt_tokens = 1, .max_tokens = 1, .fits_chunk = true };
+    cli_exit status = cli_engine_open(&run->engine, options);
+
+    if (status == CLI_DONE && snug_text_estimate_path(&run->engine.text_bytes, run->engine.memory,
+                                                      run->engine.path, NULL) != SNUG_OK)
+        run->engine.text_bytes = 0; /* opening it will say what is wrong */
+    if (status == CLI_DONE)
+        status = cli_engine_plan(&run->engine, &request);
+    if (status == CLI_DONE)
+        status = open_text(run, options);
+    if (status == CLI_DONE)
+        status = encode_prompt(run, options);
+    request.prompt_tokens =
+        (uint32_t)(run->prompt_ids.count < UINT32_MAX ? run->prompt_ids.count : UINT32_MAX);
+    request.max_tokens = (uint32_t)options->max_tokens;
+    if (status == CLI_DONE)
+        status = cli_engine_plan(&run->engine, &request);
+    if (status == CLI_DONE && options->verbose)
+        cli_engine_explain(&run->engine);
+    if (status == CLI_DONE)
+        status = cli_engine_start(&run->engine);
+    return status;
+}
+
+cli_exit cli_command_generate(const cli_options *options)
+{
+    generation run = { .is_json = options->json };
+    cli_exit status = read_prompt(&run, options);
+
+    cli_interrupt_arm();
+    if (status == CLI_DONE)
+        status = prepare(&run, options);
+    if (status == CLI_DONE)
+        status = answer(&run, options);
+    cli_engine_close(&run.engine);
+    cli_ids_free(&run.prompt_ids);
+    cli_ids_free(&run.answer_ids);
+    cli_buffer_free(&run.prompt);
+    cli_buffer_free(&run.answer);
+    return status;
+}

@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * conversation.c - see the header.
+ */
+#include "cli/conversation.h"
+
+#include <errno.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/status.h"
+#include "cli/input.h"
+
+static char *copy(const char *text)
+{
+    const size_t bytes = strlen(text) + 1;
+    char *out = malloc(bytes);
+
+    if (out)
+        memcpy(out, text, bytes);
+    return out;
+}
+
+/* snug_message borrows its texts; here they are owned, so they may be freed. */
+static void free_content(const snug_message *message)
+{
+    void *owned;
+
+    memcpy(&owned, &message->content, sizeof owned);
+    free(owned);
+}
+
+static bool insert(cli_conversation *conversation, size_t at, const char *role, const char *content)
+{
+    char *owned = copy(content);
+
+    if (owned && conversation->count == conversation->capacity) {
+        const size_t capacity = conversation->capacity * 2 + 8;
+        snug_message *message = realloc(conversation->message, capacity * sizeof *message);
+
+        if (!message) {
+            free(owned);
+            return false;
+        }
+        conversation->message = message;
+        conversation->capacity = capacity;
+    }
+    if (!owned)
+        return false;
+    memmove(conversation->message + at + 1, conversation->message + at,
+            (conversation->count - at) * sizeof *conversation->message);
+    conversation->message[at] = (snug_message){ role, owned };
+    conversation->count++;
+    return true;
+}
+
+bool cli_conversation_add(cli_conversation *conversation, const char *role, const char *content)
+{
+    return insert(conversation, conversation->count, role, content);
+}
+
+bool cli_conversation_has_system(const cli_conversation *conversation)
+{
+    return conversation->count > 0 && strcmp(conversation->message[0].role, "system") == 0;
+}
+
+bool cli_conversation_set_system(cli_conversation *conversation, const char *content)
+{
+    if (content[0] && !insert(conversation, 0, "system", content))
+        return false;
+
+    const size_t old = content[0] ? 1 : 0;
+
+    if (conversation->count > old && strcmp(conversation->message[old].role, "system") == 0) {
+        free_content(&conversation->message[old]);
+        conversation->count--;
+        memmove(conversation->message + old, conversation->message + old + 1,
+                (conversation->count - old) * sizeof *conversation->message);
+    }
+    return true;
+}
+
+void cli_conversation_truncate(cli_conversation *conversation, size_t count)
+{
+    while (conversation->count > count)
+        free_content(&conversation->message[--conversation->count]);
+}
+
+void cli_conversation_free(cli_conversation *conversation)
+{
+    cli_conversation_truncate(conversation, 0);
+    free(conversation->message);
+    *conversation = (cli_conversation){ 0 };
+}
+
+/* --- file ---------------------------------------------------------------------------------------------- */
+
+static json_t *to_json(const cli_conversation *conversation)
+{
+    json_t *messages = json_array();
+
+    for (size_t i = 0; i < conversation->count; i++)
+        if (json_array_append_new(messages, json_pack("{s:s,s:s}", "role", conversation->message[i].role,
+                                                      "content", conversation->message[i].content)) != 0) {
+            json_decref(messages);
+            return NULL;
+        }
+    return json_pack("{s:o}", "messages", messages);
+}
+
+snug_status cli_conversation_save(const cli_conversation *conversation, const char *path, snug_error *error)
+{
+    json_t *root = to_json(conversation);
+    char partial[4200];
+    snug_status status = SNUG_OK;
+    FILE *file;
+
+    if (!root)
+        SNUG_FAIL(error, SNUG_ERR_NO_MEMORY, "the system has no memory left to write the conversation");
+    snprintf(partial, sizeof partial, "%.4000s.partial", path);
+    file = fopen(partial, "w");
+    if (!file || json_dumpf(root, file, JSON_INDENT(2)) != 0 || fputc('\n', file) == EOF)
+        status = snug_fail(error, SNUG_ERR_IO, "cannot write %.300s: %s", path, strerror(errno));
+    if (file && fclose(file) != 0 && status == SNUG_OK)
+        status = snug_fail(error, SNUG_ERR_IO, "cannot write %.300s: %s", path, strerror(errno));
+    if (status == SNUG_OK && rename(partial, path) != 0)
+        status = snug_fail(error, SNUG_ERR_IO, "cannot write %.300s: %s", path, strerror(errno));
+    if (status != SNUG_OK && file)
+        (void)remove(partial);
+    json_decref(root);
+    return status;
+}
+
+/* The constant that a role is: messages point to it. */
+static const char *known_role(snug_json role)
+{
+    static const char *const roles[] = { "system", "user", "assistant", "tool" };
+
+    for (size_t i = 0; i < SNUG_COUNT(roles); i++)
+        if (snug_json_string_is(role, roles[i]))
+            return roles[i];
+    return NULL;
+}
+
+static snug_status add_message(cli_conversation *conversation, snug_json message, snug_error *error)
+{
+    const char *role = known_role(snug_json_get(message, "role"));
+    const snug_json content = snug_json_get(message, "content");
+    cli_buffer text = { 0 };
+    bool is_added;
+
+    if (!role || snug_json_kind_of(content) != SNUG_JSON_STRING)
+        SNUG_FAIL(error, SNUG_ERR_CORRUPT,
+                  "message %zu has no role (system, user, assistant or tool) or no content",
+                  conversation->count);
+    is_added =
+        cli_buffer_add_json_string(&text, content) && cli_conversation_add(conversation, role, text.data);
+    cli_buffer_free(&text);
+    if (!is_added)
+        SNUG_FAIL(error, SNUG_ERR_NO_MEMORY, "the system has no memory left for the conversation");
+    return SNUG_OK;
+}
+
+snug_status cli_conversation_load(cli_conversation *conversation, const char *path, snug_error *error)
+{
+    cli_conversation loaded = { 0 };
+    cli_buffer file;
+    snug_json root, message;
+    snug_json_iterator iterator;
+    snug_status status = cli_read_json(&file, &root, path, error);
+
+    if (status != SNUG_OK)
+        return status;
+    iterator = snug_json_iterate(snug_json_get(root, "messages"));
+    if (snug_json_kind_of(snug_json_get(root, "messages")) != SNUG_JSON_ARRAY)
+        status = snug_fail(error, SNUG_ERR_CORRUPT, "expected {\"messages\": [...]}");
+    while (status == SNUG_OK && snug_json_next(&iterator, NULL, &message))
+        status = add_message(&loaded, message, error);
+    cli_buffer_free(&file);
+    if (status != SNUG_OK) {
+        cli_conversation_free(&loaded);
+        return snug_fail_prefix(error, status, path);
+    }
+    cli_conversation_free(conversation);
+    *conversation = loaded;
+    return SNUG_OK;
+}

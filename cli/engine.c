@@ -1,0 +1,344 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * engine.c - see the header.
+ */
+#include "cli/engine.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/status.h"
+#include "cli/system.h"
+#include "cli/value.h"
+
+/* Sampling where neither the user nor the model says anything. */
+#define TEMPERATURE_DEFAULT 0.6
+
+cli_exit cli_engine_find_model(cli_engine *engine, const cli_options *options)
+{
+    *engine = (cli_engine){ .options = options };
+    if (options->model) {
+        if (strlen(options->model) >= sizeof engine->path)
+            return cli_fail(CLI_USAGE, "the path of --model is longer than %zu bytes",
+                            sizeof engine->path - 1);
+        snprintf(engine->path, sizeof engine->path, "%s", options->model);
+        return CLI_DONE;
+    }
+    if (!cli_bundled_model(engine->path, sizeof engine->path))
+        return cli_fail(CLI_BAD_INPUT,
+                        "the bundled model is not where it belongs (%s); name one with --model",
+                        engine->path);
+    if (!options->quiet)
+        cli_note("no --model given: using the bundled one, %s.\n"
+                 "          It is tiny and tells short stories; for anything else give --model PATH.",
+                 engine->path);
+    return CLI_DONE;
+}
+
+cli_exit cli_engine_open(cli_engine *engine, const cli_options *options)
+{
+    snug_model_options model = { .struct_size = sizeof model, .exact = options->exact };
+    snug_error error = { SNUG_OK, "" };
+    cli_exit status = cli_engine_find_model(engine, options);
+
+    if (status != CLI_DONE)
+        return status;
+    if (options->cpu && !snug_cpu_level_parse(&model.cpu, options->cpu))
+        return cli_fail(CLI_USAGE, "--cpu takes auto, c, avx2, avx512 or avx512bf16, not \"%s\"",
+                        options->cpu);
+    if (model.cpu > snug_cpu_detect())
+        return cli_fail(CLI_USAGE, "--cpu %s: this machine cannot do that; its best is %s", options->cpu,
+                        snug_cpu_level_name(snug_cpu_detect()));
+    /* No limit yet: the plan compares with it, and its figures say more than a ledger that is full. */
+    error.status = snug_memory_create(&engine->memory, NULL);
+    if (error.status != SNUG_OK ||
+        snug_model_open(&engine->model, engine->memory, engine->path, &model, &error) != SNUG_OK)
+        return cli_fail_error(&error);
+    engine->info.struct_size = sizeof engine->info;
+    snug_model_read_info(&engine->info, engine->model);
+    return CLI_DONE;
+}
+
+cli_exit cli_engine_estimate_text(cli_engine *engine)
+{
+    snug_error error = { SNUG_OK, "" };
+
+    if (snug_text_estimate_path(&engine->text_bytes, engine->memory, engine->path, &error) != SNUG_OK)
+        return cli_fail_error(&error);
+    return CLI_DONE;
+}
+
+static uint32_t least(uint64_t a, uint64_t b)
+{
+    return (uint32_t)(a < b ? a : b);
+}
+
+static uint32_t chunk_for(const cli_engine *engine, const cli_request *request)
+{
+    const uint32_t chunk = (uint32_t)engine->options->prefill_chunk;
+
+    return request->fits_chunk && request->prompt_tokens > 0 ? least(chunk, request->prompt_tokens) : chunk;
+}
+
+static snug_plan_options plan_options(const cli_engine *engine, const cli_request *request)
+{
+    return (snug_plan_options){
+        .struct_size = sizeof(snug_plan_options),
+        .context_tokens = (uint32_t)engine->options->context,
+        .prompt_tokens = request->prompt_tokens,
+        .max_tokens = request->max_tokens,
+        .prefill_chunk = chunk_for(engine, request),
+        .threads = (uint32_t)engine->options->threads,
+        .id_count = engine->text ? least(snug_text_id_count(engine->text), engine->info.vocabulary) : 0,
+        .user_limit_bytes = engine->options->memory_limit,
+    };
+}
+
+static snug_status make_plan(snug_plan *plan, const cli_engine *engine, const snug_plan_options *options,
+                             snug_error *error)
+{
+    *plan = (snug_plan){ .struct_size = sizeof *plan };
+    return snug_plan_make(plan, engine->model, engine->memory, engine->text ? 0 : engine->text_bytes, options,
+                          error);
+}
+
+cli_exit cli_engine_predict(cli_engine *engine, const cli_request *request)
+{
+    const snug_plan_options options = plan_options(engine, request);
+    snug_error error = { SNUG_OK, "" };
+
+    if (make_plan(&engine->plan, engine, &options, &error) != SNUG_OK)
+        return cli_fail_error(&error);
+    /* The tool's own words for its own option. */
+    if (engine->options->memory_limit > 0 && engine->plan.limit_bytes == engine->options->memory_limit)
+        snprintf(engine->plan.limited_by, sizeof engine->plan.limited_by, "--memory-limit");
+    return CLI_DONE;
+}
+
+/* --- what would fit ------------------------------------------------------------------------------------ */
+
+static bool would_fit(const cli_engine *engine, const snug_plan_options *options, uint64_t *peak_out)
+{
+    snug_plan plan;
+
+    if (make_plan(&plan, engine, options, NULL) != SNUG_OK)
+        return false;
+    *peak_out = plan.peak_bytes;
+    return plan.fits;
+}
+
+/* The largest value of one field, below what was planned, with which it fits; 0 when none does. */
+static uint32_t largest_that_fits(const cli_engine *engine, snug_plan_options *options, uint32_t *field,
+                                  uint32_t lowest, uint32_t planned, uint64_t *peak_out)
+{
+    uint32_t low = lowest, high = planned; /* `high` does not fit */
+
+    if (planned <= lowest)
+        return 0;
+    *field = lowest;
+    if (!would_fit(engine, options, peak_out))
+        return 0;
+    while (high - low > 1) {
+        const uint32_t middle = low + (high - low) / 2;
+
+        *field = middle;
+        if (would_fit(engine, options, peak_out))
+            low = middle;
+        else
+            high = middle;
+    }
+    /* A round figure is easier to type, and to remember. */
+    while (low > 64 && low % 64 != 0 && low - low % 64 >= lowest)
+        low -= low % 64;
+    *field = low;
+    return would_fit(engine, options, peak_out) ? low : 0;
+}
+
+void cli_engine_suggest(cli_engine *engine, const cli_request *request, void (*say)(const char *sentence))
+{
+    const snug_plan_options asked = plan_options(engine, request);
+    const uint32_t needed = request->prompt_tokens + 1;
+    snug_plan_options options = asked;
+    char sentence[160];
+    uint64_t peak = 0;
+    uint32_t value;
+    bool is_found = false, is_chunk_enough;
+
+    value = largest_that_fits(engine, &options, &options.prefill_chunk, 1, engine->plan.prefill_chunk, &peak);
+    is_chunk_enough = value > 0;
+    if (is_chunk_enough) {
+        snprintf(sentence, sizeof sentence, "--prefill-chunk %u needs %s", value, cli_size(peak).text);
+        say(sentence);
+        is_found = true;
+    }
+    options = asked;
+    value = largest_that_fits(engine, &options, &options.context_tokens, needed, engine->plan.cache_tokens,
+                              &peak);
+    if (value > 0) {
+        snprintf(sentence, sizeof sentence, "--context %u needs %s", value, cli_size(peak).text);
+        say(sentence);
+        is_found = true;
+    }
+    options = asked;
+    options.prefill_chunk = least(32, engine->plan.prefill_chunk);
+    value = is_chunk_enough ? 0
+                            : largest_that_fits(engine, &options, &options.context_tokens, needed,
+                                                engine->plan.cache_tokens + 1, &peak);
+    if (value > 0) {
+        snprintf(sentence, sizeof sentence, "--context %u --prefill-chunk %u needs %s", value,
+                 options.prefill_chunk, cli_size(peak).text);
+        say(sentence);
+        is_found = true;
+    }
+    options.context_tokens = needed;
+    options.prefill_chunk = 1;
+    if (!is_found && !would_fit(engine, &options, &peak) && peak > 0) {
+        snprintf(sentence, sizeof sentence,
+                 "nothing smaller will do: even --context %u --prefill-chunk 1 needs %s", needed,
+                 cli_size(peak).text);
+        say(sentence);
+    }
+}
+
+static void say_on_stderr(const char *sentence)
+{
+    cli_report("  %s", sentence);
+}
+
+cli_exit cli_engine_plan(cli_engine *engine, const cli_request *request)
+{
+    const cli_exit status = cli_engine_predict(engine, request);
+    const snug_plan *plan = &engine->plan;
+    const snug_error error = { snug_memory_set_limits(engine->memory, 0, engine->options->memory_limit), "" };
+
+    if (status != CLI_DONE)
+        return status;
+    if (error.status != SNUG_OK)
+        return cli_fail_error(&error);
+    if (plan->fits)
+        return CLI_DONE;
+    (void)cli_fail(CLI_DOES_NOT_FIT,
+                   "this does not fit: it needs %s, and may use %s (limited by %s). What would:",
+                   cli_size(plan->peak_bytes).text, cli_size(plan->limit_bytes).text, plan->limited_by);
+    cli_engine_suggest(engine, request, say_on_stderr);
+    return CLI_DOES_NOT_FIT;
+}
+
+/* --- text and session ---------------------------------------------------------------------------------- */
+
+cli_exit cli_engine_open_text(cli_engine *engine)
+{
+    snug_error error = { SNUG_OK, "" };
+
+    if (snug_text_open(&engine->text, engine->memory, engine->path, &error) != SNUG_OK)
+        return cli_fail_error(&error);
+    return CLI_DONE;
+}
+
+/* The plan's limit is for the whole process: what lies outside the ledger comes off it. */
+static snug_status limit_ledger(const cli_engine *engine)
+{
+    const snug_plan *plan = &engine->plan;
+
+    if (plan->limit_bytes >= SNUG_MEMORY_NO_LIMIT || plan->limit_bytes <= plan->fixed_bytes)
+        return SNUG_OK;
+    return snug_memory_set_limits(engine->memory, 0, plan->limit_bytes - plan->fixed_bytes);
+}
+
+/* Asked for explicitly, so it is done; but nobody should wonder about the answers. */
+static void warn_about_context(const cli_engine *engine)
+{
+    if (engine->plan.context_tokens > engine->info.context_tokens && !engine->options->quiet)
+        cli_note("the context of %u tokens is longer than the %u this model was made for: answers get worse "
+                 "beyond that",
+                 engine->plan.context_tokens, engine->info.context_tokens);
+}
+
+cli_exit cli_engine_start(cli_engine *engine)
+{
+    const snug_session_options options = {
+        .struct_size = sizeof options,
+        .context_tokens = engine->plan.context_tokens,
+        .prefill_chunk = engine->plan.prefill_chunk,
+        .threads = engine->plan.threads,
+        .kv_format = engine->plan.kv_format,
+    };
+    snug_error error = { SNUG_OK, "" };
+
+    warn_about_context(engine);
+    error.status = limit_ledger(engine);
+    if (error.status != SNUG_OK ||
+        snug_session_create(&engine->session, engine->model, engine->memory, &options, &error) != SNUG_OK)
+        return cli_fail_error(&error);
+    return CLI_DONE;
+}
+
+void cli_engine_close(cli_engine *engine)
+{
+    snug_session_destroy(engine->session);
+    snug_text_close(engine->text);
+    snug_model_close(engine->model);
+    snug_memory_destroy(engine->memory);
+    *engine = (cli_engine){ 0 };
+}
+
+/* --- choices ------------------------------------------------------------------------------------------- */
+
+static double choose(bool is_given, double given, double of_model, double otherwise)
+{
+    return is_given ? given : of_model >= 0 ? of_model : otherwise;
+}
+
+snug_sample_options cli_engine_sampling(const cli_engine *engine)
+{
+    const cli_options *options = engine->options;
+    const snug_model_sampling model = snug_model_read_sampling(engine->model);
+
+    return (snug_sample_options){
+        .struct_size = sizeof(snug_sample_options),
+        .temperature = choose(cli_given(options, temperature), options->temperature, model.temperature,
+                              TEMPERATURE_DEFAULT),
+        .top_k = (uint32_t)choose(cli_given(options, top_k), (double)options->top_k, model.top_k, 0),
+        .top_p = choose(cli_given(options, top_p), options->top_p, model.top_p, 1),
+        .min_p = choose(cli_given(options, min_p), options->min_p, model.min_p, 0),
+        .repetition_penalty = choose(cli_given(options, repetition_penalty), options->repetition_penalty,
+                                     model.repetition_penalty, 1),
+        .repetition_window = (uint32_t)options->repetition_context_size,
+        .seed = options->seed,
+    };
+}
+
+void cli_engine_explain(const cli_engine *engine)
+{
+    const snug_model_info *info = &engine->info;
+    const snug_plan *plan = &engine->plan;
+    const snug_sample_options sample = cli_engine_sampling(engine);
+
+    cli_report("model     %s: %s, %.2f million parameters, mostly %s, %u layers", engine->path, info->family,
+               (double)info->parameters / 1e6, info->weight_type, info->layer_count);
+    cli_report("compute   %s%s, %u thread%s, prefill chunk %u", snug_cpu_level_name(info->cpu),
+               info->exact ? ", exact" : "", plan->threads, cli_plural(plan->threads), plan->prefill_chunk);
+    cli_report("context   %u tokens (the model's longest: %u), cache %s", plan->context_tokens,
+               info->context_tokens, snug_kv_format_name(plan->kv_format));
+    cli_report(
+        "sampling  temperature %g, top-p %g, top-k %u, min-p %g, repetition penalty %g over %u, seed %llu",
+        sample.temperature, sample.top_p, sample.top_k, sample.min_p, sample.repetition_penalty,
+        sample.repetition_window, (unsigned long long)sample.seed);
+    cli_report("plan      %s of %s (limited by %s)\n", cli_size(plan->peak_bytes).text,
+               cli_size(plan->limit_bytes).text, plan->limited_by);
+}
+
+uint64_t cli_engine_cache_bytes(const cli_engine *engine, uint32_t tokens)
+{
+    const snug_kv_options options = {
+        .struct_size = sizeof options,
+        .context_tokens = engine->plan.context_tokens,
+        .key_format = engine->plan.kv_format,
+        .value_format = engine->plan.kv_format,
+    };
+    uint64_t bytes;
+
+    if (snug_kv_estimate(&bytes, snug_model_kv_shape(engine->model), &options, tokens, NULL) != SNUG_OK)
+        return 0;
+    return bytes;
+}

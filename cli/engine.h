@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * engine.h - the way from a command line to a session, the same for every command that computes:
+ *
+ *   cli_engine_open       headers of the model only
+ *   cli_engine_plan       refuse with the figures, before a weight is read, what cannot fit
+ *   cli_engine_open_text  the tokenizer
+ *   cli_engine_plan       again, now with the length of the prompt
+ *   cli_engine_start      hard limit of the ledger, session
+ *
+ * Each step returns CLI_DONE, or the exit status of the tool after it has said why.
+ */
+#ifndef SNUG_CLI_ENGINE_H
+#define SNUG_CLI_ENGINE_H
+
+#include <snug/snug.h>
+
+#include "cli/options.h"
+#include "cli/output.h"
+
+typedef struct cli_engine {
+    const cli_options *options;
+    char path[4096]; /* of the model */
+    snug_memory *memory;
+    snug_model *model;
+    snug_model_info info;
+    uint64_t text_bytes; /* the tokenizer, estimated before it is opened */
+    snug_text *text;     /* NULL until opened, and for commands that need none */
+    snug_plan plan;      /* the last one made */
+    snug_session *session;
+} cli_engine;
+
+/* A request, as far as it is known. Zero: not known, or none. */
+typedef struct cli_request {
+    uint32_t prompt_tokens;
+    uint32_t max_tokens; /* 0: until the context is full */
+    bool fits_chunk;     /* the prefill chunk need not be larger than this prompt */
+} cli_request;
+
+/* Find the model: --model, or the bundled one, which is said unless --quiet. */
+cli_exit cli_engine_find_model(cli_engine *engine, const cli_options *options);
+
+cli_exit cli_engine_open(cli_engine *engine, const cli_options *options);
+
+/* Estimate the tokenizer; without this the plan counts none. */
+cli_exit cli_engine_estimate_text(cli_engine *engine);
+
+/* Predict; engine->plan has the answer whether it fits or not. */
+cli_exit cli_engine_predict(cli_engine *engine, const cli_request *request);
+
+/* Predict, and refuse what does not fit with the cheapest ways to make it fit. */
+cli_exit cli_engine_plan(cli_engine *engine, const cli_request *request);
+
+cli_exit cli_engine_open_text(cli_engine *engine);
+cli_exit cli_engine_start(cli_engine *engine);
+void cli_engine_close(cli_engine *engine);
+
+/* Sentences about what would fit, for engine->plan, through `say`. */
+void cli_engine_suggest(cli_engine *engine, const cli_request *request, void (*say)(const char *sentence));
+
+/* The sampling to use: what the user gave, else what the model says, else ours. */
+snug_sample_options cli_engine_sampling(const cli_engine *engine);
+
+/* Every number that was chosen, on standard error: --verbose. */
+void cli_engine_explain(const cli_engine *engine);
+
+/* Cache bytes for that many tokens, in the plan's format. */
+uint64_t cli_engine_cache_bytes(const cli_engine *engine, uint32_t tokens);
+
+#endif /* SNUG_CLI_ENGINE_H */

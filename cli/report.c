@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * report.c - see the header.
+ */
+#include "cli/report.h"
+
+#include <stdio.h>
+
+#include "base/status.h"
+#include "cli/value.h"
+
+double cli_tokens_per_second(uint64_t tokens, uint64_t nanoseconds)
+{
+    return nanoseconds ? (double)tokens * 1e9 / (double)nanoseconds : 0;
+}
+
+static const char *stop_in_words(snug_stop stop)
+{
+    switch (stop) {
+    case SNUG_STOP_EOS:
+        return "the model ended its answer";
+    case SNUG_STOP_MAX_TOKENS:
+        return "stopped after --max-tokens";
+    case SNUG_STOP_CONTEXT:
+        return "stopped because the context is full";
+    case SNUG_STOP_INTERRUPTED:
+        return "interrupted";
+    }
+    return "failed";
+}
+
+cli_uses_text cli_report_uses(const uint64_t use_bytes[SNUG_MEMORY_USE_COUNT])
+{
+    cli_uses_text out = { "" };
+    size_t used = 0;
+
+    for (int use = 0; use < SNUG_MEMORY_USE_COUNT && used < sizeof out.text; use++)
+        if (use_bytes[use] > 0)
+            used +=
+                (size_t)snprintf(out.text + used, sizeof out.text - used, "%s%s %s", used ? ", " : "",
+                                 snug_memory_use_name((snug_memory_use)use), cli_size(use_bytes[use]).text);
+    return out;
+}
+
+void cli_report_memory(const cli_engine *engine)
+{
+    const snug_plan *plan = &engine->plan;
+    uint64_t peaks[SNUG_MEMORY_USE_COUNT];
+
+    snug_memory_sample(engine->memory);
+    for (int use = 0; use < SNUG_MEMORY_USE_COUNT; use++)
+        peaks[use] = snug_memory_read(engine->memory, (snug_memory_use)use).peak_bytes;
+    cli_report("memory   peak %s as measured by the kernel; %s was predicted%s",
+               cli_size(snug_memory_measured_peak(engine->memory)).text, cli_size(plan->peak_bytes).text,
+               plan->cache_tokens == plan->context_tokens ? " for a full context" : "");
+    cli_report("         %s in the ledger: %s",
+               cli_size(snug_memory_read_all(engine->memory).peak_bytes).text, cli_report_uses(peaks).text);
+    cli_report("         limit %s (%s)", cli_size(plan->limit_bytes).text, plan->limited_by);
+    cli_report("weights  %s mapped, %s of it in memory; the kernel may drop them",
+               cli_size(engine->info.mapped_bytes).text,
+               cli_size(snug_model_resident_bytes(engine->model)).text);
+}
+
+void cli_report_run(const cli_engine *engine, const snug_generate_result *result)
+{
+    const uint32_t read = result->prompt_tokens - result->reused_tokens;
+    const uint32_t timed = result->generated_tokens > 0 ? result->generated_tokens - 1 : 0;
+    char reused[48] = "";
+
+    if (result->reused_tokens > 0)
+        snprintf(reused, sizeof reused, ", %u of them known already", result->reused_tokens);
+    cli_report("\nprompt   %u token%s%s, %.1f tokens/s", result->prompt_tokens,
+               cli_plural(result->prompt_tokens), reused, cli_tokens_per_second(read, result->prefill_ns));
+    cli_report("answer   %u token%s, %.1f tokens/s, the first after %.1f ms; %s", result->generated_tokens,
+               cli_plural(result->generated_tokens), cli_tokens_per_second(timed, result->decode_ns),
+               (double)result->first_token_ns / 1e6, stop_in_words(result->stop));
+    cli_report_memory(engine);
+}
+
+/* --- more ---------------------------------------------------------------------------------------------- */
+
+#define TIMELINE_LINES 16
+
+static void report_timeline(const cli_engine *engine)
+{
+    snug_memory_point points[256];
+    size_t count = snug_memory_timeline(engine->memory, points, SNUG_COUNT(points));
+    size_t step;
+
+    if (count > SNUG_COUNT(points))
+        count = SNUG_COUNT(points);
+    step = (count + TIMELINE_LINES - 1) / TIMELINE_LINES;
+    cli_report("\nnew peaks of the ledger, at ms since the start");
+    for (size_t i = 0; i < count; i += step) {
+        const size_t last =
+            i + step < count ? i + step - 1 : count - 1; /* the highest of a step is its last */
+
+        cli_report("%10.1f  %10s  %s", (double)points[last].time_ns / 1e6,
+                   cli_size(points[last].used_bytes).text, cli_report_uses(points[last].use_bytes).text);
+    }
+}
+
+void cli_report_memory_stats(const cli_engine *engine)
+{
+    cli_report("\n%-10s %12s %12s %12s %8s", "use", "predicted", "peak", "now", "blocks");
+    for (int i = 0; i < SNUG_MEMORY_USE_COUNT; i++) {
+        const snug_memory_use use = (snug_memory_use)i;
+        const snug_memory_count count = snug_memory_read(engine->memory, use);
+
+        cli_report("%-10s %12s %12s %12s %8llu", snug_memory_use_name(use),
+                   cli_size(engine->plan.use_bytes[i]).text, cli_size(count.peak_bytes).text,
+                   cli_size(count.used_bytes).text, (unsigned long long)count.blocks);
+    }
+    cli_report("%-10s %12s", "fixed", cli_size(engine->plan.fixed_bytes).text);
+    report_timeline(engine);
+}
+
+/* --- JSON ---------------------------------------------------------------------------------------------- */
+
+json_t *cli_report_plan_uses_json(const snug_plan *plan)
+{
+    json_t *uses = json_object();
+
+    for (int use = 0; use < SNUG_MEMORY_USE_COUNT; use++)
+        json_object_set_new(uses, snug_memory_use_name((snug_memory_use)use),
+                            json_integer((json_int_t)plan->use_bytes[use]));
+    return uses;
+}
+
+json_t *cli_report_memory_json(const cli_engine *engine)
+{
+    const snug_plan *plan = &engine->plan;
+    const uint32_t tokens = engine->session ? snug_session_tokens(engine->session) : 0;
+    const uint64_t cache_planned = cli_engine_cache_bytes(engine, plan->cache_tokens);
+    const uint64_t cache_at_end = cli_engine_cache_bytes(engine, tokens);
+    json_t *peaks = json_object();
+
+    snug_memory_sample(engine->memory);
+    for (int i = 0; i < SNUG_MEMORY_USE_COUNT; i++) {
+        const snug_memory_use use = (snug_memory_use)i;
+
+        json_object_set_new(peaks, snug_memory_use_name(use),
+                            json_integer((json_int_t)snug_memory_read(engine->memory, use).peak_bytes));
+    }
+    return json_pack(
+        "{s:I,s:I,s:I,s:I,s:o,s:o,s:I,s:I,s:I,s:I,s:s}", "predicted_peak_bytes", (json_int_t)plan->peak_bytes,
+        "ledger_peak_bytes", (json_int_t)snug_memory_read_all(engine->memory).peak_bytes,
+        "measured_peak_bytes", (json_int_t)snug_memory_measured_peak(engine->memory),
+        "predicted_at_end_bytes", (json_int_t)(plan->peak_bytes - cache_planned + cache_at_end), "by_use",
+        peaks, "predicted_by_use", cli_report_plan_uses_json(plan), "fixed_bytes",
+        (json_int_t)plan->fixed_bytes, "weights_mapped_bytes", (json_int_t)engine->info.mapped_bytes,
+        "weights_resident_bytes", (json_int_t)snug_model_resident_bytes(engine->model), "limit_bytes",
+        (json_int_t)plan->limit_bytes, "limited_by", plan->limited_by);
+}

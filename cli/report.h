@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * report.h - what a run took: speed, and memory as predicted, as in the ledger and as the kernel measured
+ * it.
+ */
+#ifndef SNUG_CLI_REPORT_H
+#define SNUG_CLI_REPORT_H
+
+#include "cli/engine.h"
+
+/* Tokens per second; 0 where nothing was timed. */
+double cli_tokens_per_second(uint64_t tokens, uint64_t nanoseconds);
+
+/* The end report, at most ten lines on standard error. */
+void cli_report_run(const cli_engine *engine, const snug_generate_result *result);
+
+/* The memory lines alone: /memory of the chat. */
+void cli_report_memory(const cli_engine *engine);
+
+/* Every use and the timeline: --memory-stats. */
+void cli_report_memory_stats(const cli_engine *engine);
+
+/* The member "memory" of the JSON of generate. NULL when memory ran out. */
+json_t *cli_report_memory_json(const cli_engine *engine);
+
+/* Bytes by use of a plan, as a JSON object. */
+json_t *cli_report_plan_uses_json(const snug_plan *plan);
+
+/* "weights 0, kv 4.0 MiB ..." without what is zero. */
+typedef struct cli_uses_text {
+    char text[256];
+} cli_uses_text;
+
+cli_uses_text cli_report_uses(const uint64_t use_bytes[SNUG_MEMORY_USE_COUNT]);
+
+#endif /* SNUG_CLI_REPORT_H */

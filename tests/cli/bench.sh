@@ -1,0 +1,29 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# bench.sh - the shape of its results; how fast is not a test.
+. "$(dirname "$0")/lib.sh"
+
+run bench -m "$model" --prompt-tokens 32 --gen-tokens 8 --depth 0,64 --repetitions 3 --json
+is 'status' "$status" 0
+is 'tests' "$(json tests)" '[4]'
+is 'kinds' "$(json tests.0.kind) $(json tests.1.kind)" 'prefill decode'
+is 'depths' "$(json tests.1.depth) $(json tests.3.depth)" '0 64'
+for key in median min max bytes_per_token bandwidth_share; do
+    awk -v x="$(json tests.3.$key)" 'BEGIN { exit !(x > 0) }' || fail "tests.3.$key" "$(json tests.3.$key)"
+done
+awk -v a="$(json tests.3.min)" -v b="$(json tests.3.median)" -v c="$(json tests.3.max)" \
+    'BEGIN { exit !(a <= b && b <= c) }' || fail 'min <= median <= max' "$out"
+awk -v x="$(json machine.read_bytes_per_second)" 'BEGIN { exit !(x > 1e8) }' || fail 'bandwidth' "$out"
+[ -n "$(json machine.cpu)" ] || fail 'cpu' "$out"
+is 'cache' "$(json tests.0.kv)" f16
+# weights of a token and half of 8 tokens' cache beside 64: 4 layers x 1 head x 64 values x 2 sides x 2 bytes
+is 'bytes of a token' "$(json tests.3.bytes_per_token | cut -d. -f1)" \
+    $(($(json model.weight_bytes) + (64 + 4) * 4 * 64 * 2 * 2))
+
+run bench -m "$model" --prompt-tokens 32 --gen-tokens 8 --repetitions 1
+is 'status of the table' "$status" 0
+has 'the table' "$out" 'prefill        0      32 '
+sentence='the tests need a context of 544 tokens (the deepest --depth and the larger of --prompt-tokens and '
+sentence+='--gen-tokens), but --context is 100'
+refuses 2 "$sentence" bench -m "$model" --depth 32 --context 100
+finish
