@@ -25,6 +25,7 @@ for command in "${commands[@]}"; do
     options_of <"$work/out" >"$work/help-options"
     cat "$work/help-options" >>"$work/all"
     completed=$(
+        # shellcheck disable=SC1091 # made by the build, not known to the checker
         . "$work/completion"
         COMP_WORDS=(llm-tool "$command" --) COMP_CWORD=2
         _llm_tool
@@ -32,6 +33,7 @@ for command in "${commands[@]}"; do
     )
     is "completion of $command" "$completed" "$(cat "$work/help-options")"
 done
+# shellcheck disable=SC1003 # tr is given a backslash
 in_manual=$(sed -nE 's/^\.It (Fl . , )?Fl \\-([a-z\\-]+).*/--\2/p' "$work/manual" | tr -d '\\' | sort)
 is 'options in the manual page' "$in_manual" "$(sort -u "$work/all")"
 for command in "${commands[@]}"; do has 'manual page' "$(cat "$work/manual")" ".It Cm $command"; done

@@ -174,6 +174,46 @@ static void swiglu_has_no_nan_of_its_own(void **state)
     for_each_level(check_swiglu_special);
 }
 
+/* 0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))) in double. (Hendrycks, Gimpel 2016, the tanh form) */
+static double gelu_in_double(double x)
+{
+    return 0.5 * x * (1.0 + tanh(0.7978845608028654 * (x + 0.044715 * x * x * x)));
+}
+
+static void check_geglu(const snug_kernels *kernels)
+{
+    enum {
+        COUNT = 4001
+    };
+    float *gate = malloc(COUNT * sizeof *gate);
+    float *up = malloc(COUNT * sizeof *up);
+    float *out = malloc(COUNT * sizeof *out);
+
+    assert_true(gate && up && out);
+    for (int i = 0; i < COUNT; i++) {
+        gate[i] = (float)(i - COUNT / 2) * 0.01f; /* -20 to 20: both tails and what lies between */
+        up[i] = 1.5f;
+    }
+    kernels->geglu(out, gate, up, COUNT);
+    for (int i = 0; i < COUNT; i++) {
+        const double expected = gelu_in_double((double)gate[i]) * 1.5;
+
+        /* 1 + tanh cancels for negative values: absolute, in units of the argument. */
+        assert_true(fabs((double)out[i] - expected) <= 2e-6 * (1.0 + fabs((double)gate[i])));
+    }
+    kernels->geglu(gate, gate, up, COUNT); /* in place */
+    assert_memory_equal(gate, out, COUNT * sizeof *out);
+    free(gate);
+    free(up);
+    free(out);
+}
+
+static void geglu_agrees_with_double(void **state)
+{
+    (void)state;
+    for_each_level(check_geglu);
+}
+
 static void check_ragged(const snug_kernels *kernels)
 {
     vectors v = vectors_create();
@@ -216,6 +256,7 @@ int main(void)
         cmocka_unit_test(rotates_both_halves),
         cmocka_unit_test(swiglu_is_within_4_ulp_of_libm),
         cmocka_unit_test(swiglu_has_no_nan_of_its_own),
+        cmocka_unit_test(geglu_agrees_with_double),
         cmocka_unit_test(stays_inside_vectors_of_every_length),
     };
 
