@@ -74,18 +74,16 @@ static snug_status read_stream(cli_buffer *out, FILE *file, const char *name, sn
 
 snug_status cli_read_file(cli_buffer *out, const char *path, snug_error *error)
 {
+    const bool is_stdin = strcmp(path, "-") == 0;
+    FILE *file = is_stdin ? stdin : fopen(path, "rb");
+    snug_status status;
+
     *out = (cli_buffer){ 0 };
-    if (strcmp(path, "-") == 0)
-        return read_stream(out, stdin, "standard input", error);
-
-    FILE *file = fopen(path, "rb");
-
     if (!file)
         SNUG_FAIL(error, SNUG_ERR_IO, "cannot open %.300s: %s", path, strerror(errno));
-
-    const snug_status status = read_stream(out, file, path, error);
-
-    (void)fclose(file);
+    status = read_stream(out, file, is_stdin ? "standard input" : path, error);
+    if (!is_stdin)
+        (void)fclose(file);
     if (status != SNUG_OK)
         cli_buffer_free(out);
     return status;

@@ -133,6 +133,7 @@ json_t *cli_report_memory_json(const cli_engine *engine)
     const uint32_t tokens = engine->session ? snug_session_tokens(engine->session) : 0;
     const uint64_t cache_planned = cli_engine_cache_bytes(engine, plan->cache_tokens);
     const uint64_t cache_at_end = cli_engine_cache_bytes(engine, tokens);
+    const uint64_t predicted_at_end = plan->peak_bytes - cache_planned + cache_at_end;
     json_t *peaks = json_object();
 
     snug_memory_sample(engine->memory);
@@ -142,13 +143,13 @@ json_t *cli_report_memory_json(const cli_engine *engine)
         json_object_set_new(peaks, snug_memory_use_name(use),
                             json_integer((json_int_t)snug_memory_read(engine->memory, use).peak_bytes));
     }
-    return json_pack(
-        "{s:I,s:I,s:I,s:I,s:o,s:o,s:I,s:I,s:I,s:I,s:s}", "predicted_peak_bytes", (json_int_t)plan->peak_bytes,
-        "ledger_peak_bytes", (json_int_t)snug_memory_read_all(engine->memory).peak_bytes,
-        "measured_peak_bytes", (json_int_t)snug_memory_measured_peak(engine->memory),
-        "predicted_at_end_bytes", (json_int_t)(plan->peak_bytes - cache_planned + cache_at_end), "by_use",
-        peaks, "predicted_by_use", cli_report_plan_uses_json(plan), "fixed_bytes",
-        (json_int_t)plan->fixed_bytes, "weights_mapped_bytes", (json_int_t)engine->info.mapped_bytes,
-        "weights_resident_bytes", (json_int_t)snug_model_resident_bytes(engine->model), "limit_bytes",
-        (json_int_t)plan->limit_bytes, "limited_by", plan->limited_by);
+    return json_pack("{s:I,s:I,s:I,s:I,s:o,s:o,s:I,s:I,s:I,s:I,s:s}", "predicted_peak_bytes",
+                     (json_int_t)plan->peak_bytes, "ledger_peak_bytes",
+                     (json_int_t)snug_memory_read_all(engine->memory).peak_bytes, "measured_peak_bytes",
+                     (json_int_t)snug_memory_measured_peak(engine->memory), "predicted_at_end_bytes",
+                     (json_int_t)predicted_at_end, "by_use", peaks, "predicted_by_use",
+                     cli_report_plan_uses_json(plan), "fixed_bytes", (json_int_t)plan->fixed_bytes,
+                     "weights_mapped_bytes", (json_int_t)engine->info.mapped_bytes, "weights_resident_bytes",
+                     (json_int_t)snug_model_resident_bytes(engine->model), "limit_bytes",
+                     (json_int_t)plan->limit_bytes, "limited_by", plan->limited_by);
 }

@@ -324,7 +324,7 @@ static uint64_t reclaimable(const char *stat, int version)
         const char *key = keys[version - 1][i];
 
         value[i] = *key ? snug_os_find_number(stat, key) : 0;
-        if (value[i] == SNUG_OS_UNKNOWN && i < 2)
+        if (i < 2 && value[i] == SNUG_OS_UNKNOWN)
             return SNUG_OS_UNKNOWN;
         if (value[i] >= V1_NO_LIMIT_FROM / 4) /* absent, or nonsense */
             value[i] = 0;

@@ -135,7 +135,7 @@ snug_status snug_text_encode(const snug_text *text, uint32_t *ids_out, size_t ca
                              const char *utf8, size_t bytes, unsigned flags, snug_error *error)
 {
     const size_t valid = bytes > 0 ? snug_utf8_valid_bytes(utf8, bytes) : 0;
-    snug_error own_error;
+    snug_error own_error = { SNUG_OK, "" };
     snug_encoding encoding = {
         .text = text,
         .ids = ids_out,

@@ -154,7 +154,7 @@ static snug_status read_decode_step(snug_decode_rules *rules, decode_stage *stag
                                     snug_error *error)
 {
     const snug_json type = snug_json_get(value, "type");
-    decode_stage next;
+    decode_stage next = STAGE_REPLACE;
 
     if (snug_json_string_is(type, "Replace") || snug_json_string_is(type, "Metaspace") ||
         snug_json_string_is(type, "ByteLevel"))

@@ -170,6 +170,8 @@ static bool slice_bounds(snug_run *run, int64_t *start, int64_t *step, size_t *c
 {
     const int64_t end = (int64_t)length;
     int64_t bounds[2];
+    int64_t span;
+    uint64_t stride;
 
     for (size_t i = 0; i < 3; i++)
         if (parts[i].kind != SNUG_VALUE_NONE && !snug_value_is_integer(&parts[i]))
@@ -191,13 +193,9 @@ static bool slice_bounds(snug_run *run, int64_t *start, int64_t *step, size_t *c
         bounds[i] = bounds[i] < low ? low : bounds[i] > high ? high : bounds[i];
     }
     *start = bounds[0];
-    if (*step > 0)
-        *count =
-            bounds[1] > bounds[0] ? (size_t)((uint64_t)(bounds[1] - bounds[0] - 1) / (uint64_t)*step) + 1 : 0;
-    else
-        *count = bounds[0] > bounds[1]
-                     ? (size_t)((uint64_t)(bounds[0] - bounds[1] - 1) / (0 - (uint64_t)*step)) + 1
-                     : 0;
+    span = *step > 0 ? bounds[1] - bounds[0] : bounds[0] - bounds[1];
+    stride = *step > 0 ? (uint64_t)*step : 0 - (uint64_t)*step; /* also of the most negative step */
+    *count = span > 0 ? (size_t)((uint64_t)(span - 1) / stride) + 1 : 0;
     return true;
 }
 

@@ -2,6 +2,7 @@
 /* parser.c - statements, and what both halves of the parser share. */
 #include "text/template/parser.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/status.h"
@@ -110,13 +111,11 @@ bool snug_parser_is_operator(const snug_parser *parser, const char *text)
 
 bool snug_parser_expect_operator(snug_parser *parser, const char *text)
 {
-    char quoted[8];
+    char quoted[16];
 
     if (snug_parser_is_operator(parser, text))
         return snug_parser_next(parser);
-    quoted[0] = '\'';
-    memcpy(quoted + 1, text, strlen(text));
-    memcpy(quoted + 1 + strlen(text), "'", 2);
+    snprintf(quoted, sizeof quoted, "'%s'", text);
     return snug_parser_expected(parser, quoted);
 }
 
