@@ -97,30 +97,6 @@ static snug_node *parse_number(snug_parser *parser)
     return NULL;
 }
 
-/* Items with commas between up to `close`, the opening bracket being the current token. */
-static snug_node *parse_list(snug_parser *parser)
-{
-    snug_node *list = snug_parser_node(parser, SNUG_NODE_LIST);
-    snug_node **tail;
-
-    if (!list || !snug_parser_next(parser))
-        return NULL;
-    tail = &list->items;
-    while (!snug_parser_is_operator(parser, "]")) {
-        if (list->items && !snug_parser_expect_operator(parser, ","))
-            return NULL;
-        if (snug_parser_is_operator(parser, "]"))
-            break;
-        *tail = snug_parser_expression(parser, true);
-        if (!*tail)
-            return NULL;
-        tail = &(*tail)->next;
-    }
-    if (!snug_parser_next(parser) || !snug_parser_measure(parser, list))
-        return NULL;
-    return list;
-}
-
 static snug_node *parse_pair(snug_parser *parser)
 {
     snug_node *key = snug_parser_expression(parser, true);
@@ -132,27 +108,32 @@ static snug_node *parse_pair(snug_parser *parser)
     return value ? node_of(parser, SNUG_NODE_PAIR, key, value) : NULL;
 }
 
-static snug_node *parse_dict(snug_parser *parser)
+static snug_node *parse_item(snug_parser *parser)
 {
-    snug_node *dict = snug_parser_node(parser, SNUG_NODE_DICT);
+    return snug_parser_expression(parser, true);
+}
+
+/* A list or a dict: items with commas between, up to `close`. The current token is the opening bracket. */
+static snug_node *parse_items(snug_parser *parser, snug_node_kind kind, const char *close,
+                              snug_node *(*parse_one)(snug_parser *))
+{
+    snug_node *node = snug_parser_node(parser, kind);
     snug_node **tail;
 
-    if (!dict || !snug_parser_next(parser))
+    if (!node || !snug_parser_next(parser))
         return NULL;
-    tail = &dict->items;
-    while (!snug_parser_is_operator(parser, "}")) {
-        if (dict->items && !snug_parser_expect_operator(parser, ","))
+    tail = &node->items;
+    while (!snug_parser_is_operator(parser, close)) {
+        if (node->items && !snug_parser_expect_operator(parser, ","))
             return NULL;
-        if (snug_parser_is_operator(parser, "}"))
+        if (snug_parser_is_operator(parser, close))
             break;
-        *tail = parse_pair(parser);
+        *tail = parse_one(parser);
         if (!*tail)
             return NULL;
         tail = &(*tail)->next;
     }
-    if (!snug_parser_next(parser) || !snug_parser_measure(parser, dict))
-        return NULL;
-    return dict;
+    return snug_parser_next(parser) && snug_parser_measure(parser, node) ? node : NULL;
 }
 
 static snug_node *parse_parentheses(snug_parser *parser)
@@ -220,9 +201,9 @@ static snug_node *parse_primary(snug_parser *parser)
     if (snug_parser_is_operator(parser, "("))
         return parse_parentheses(parser);
     if (snug_parser_is_operator(parser, "["))
-        return parse_list(parser);
+        return parse_items(parser, SNUG_NODE_LIST, "]", parse_item);
     if (snug_parser_is_operator(parser, "{"))
-        return parse_dict(parser);
+        return parse_items(parser, SNUG_NODE_DICT, "}", parse_pair);
     snug_parser_expected(parser, "an expression");
     return NULL;
 }
