@@ -92,7 +92,8 @@ static snug_status measure(bench *b, snug_error *error)
 {
     double warm_up;
 
-    bench_peak_improve(&b->peak, b->work, b->clock, b->buffer, BUFFER_BYTES);
+    for (uint32_t repetition = 0; repetition < b->options.repetitions; repetition++)
+        bench_peak_improve(&b->peak, b->work, b->clock, b->buffer, BUFFER_BYTES);
     for (size_t i = 0; i < b->test_count; i++) {
         SNUG_TRY(measure_test(b, &b->tests[i], &warm_up, error));
         for (uint32_t repetition = 0; repetition < b->options.repetitions; repetition++) {
