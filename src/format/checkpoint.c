@@ -15,7 +15,8 @@
 #include "format/tensor.h"
 #include "memory/memory.h"
 
-#define CHAT_TEMPLATE_NAME "chat_template.jinja"
+#define CHAT_TEMPLATE_NAME   "chat_template.jinja"
+#define TOKENIZER_MODEL_NAME "tokenizer.model"
 
 const char *snug_checkpoint_file_name(snug_checkpoint_file file)
 {
@@ -131,6 +132,16 @@ static snug_status open_chat_template(snug_checkpoint *checkpoint, snug_error *e
         return SNUG_OK;
     (void)snug_fail(error, SNUG_ERR_CORRUPT, "not UTF-8 at byte %zu", valid);
     return snug_path_fail(error, SNUG_ERR_CORRUPT, path);
+}
+
+static snug_status open_tokenizer_model(snug_checkpoint *checkpoint, snug_error *error)
+{
+    char path[SNUG_PATH_BYTES_MAX];
+
+    if (checkpoint->json[SNUG_FILE_TOKENIZER].root.at)
+        return SNUG_OK;
+    SNUG_TRY(snug_path_join(path, checkpoint->folder, TOKENIZER_MODEL_NAME, error));
+    return map_optional(&checkpoint->tokenizer_model, path, error);
 }
 
 /* --- opening: the tensors ------------------------------------------------------------------------------- */
@@ -254,6 +265,9 @@ snug_status snug_checkpoint_open(snug_checkpoint **checkpoint_out, snug_memory *
     status = open_chat_template(checkpoint, error);
     if (status != SNUG_OK)
         goto fail;
+    status = open_tokenizer_model(checkpoint, error);
+    if (status != SNUG_OK)
+        goto fail;
     status = snug_weight_files_open(&checkpoint->weights, memory, checkpoint->folder, only, error);
     if (status != SNUG_OK)
         goto fail;
@@ -273,6 +287,7 @@ void snug_checkpoint_close(snug_checkpoint *checkpoint)
         return;
     snug_memory_free(checkpoint->memory, checkpoint->tensors);
     snug_weight_files_close(&checkpoint->weights);
+    snug_os_map_close(&checkpoint->tokenizer_model);
     snug_os_map_close(&checkpoint->chat_template);
     for (size_t i = 0; i < SNUG_FILE_COUNT; i++)
         snug_os_map_close(&checkpoint->json[i].map);
@@ -413,4 +428,14 @@ snug_json snug_checkpoint_json(const snug_checkpoint *checkpoint, snug_checkpoin
 snug_str snug_checkpoint_chat_template(const snug_checkpoint *checkpoint)
 {
     return (snug_str){ checkpoint->chat_template.data, checkpoint->chat_template.bytes };
+}
+
+snug_str snug_checkpoint_tokenizer_model(const snug_checkpoint *checkpoint)
+{
+    return (snug_str){ checkpoint->tokenizer_model.data, checkpoint->tokenizer_model.bytes };
+}
+
+const snug_stored_vocabulary *snug_checkpoint_vocabulary(const snug_checkpoint *checkpoint)
+{
+    return checkpoint->vocabulary;
 }

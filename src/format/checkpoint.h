@@ -17,6 +17,8 @@
 #include "base/json.h"
 #include "base/str.h"
 #include "base/type.h"
+#include "base/weight.h"
+#include "format/vocabulary.h"
 
 typedef struct snug_checkpoint snug_checkpoint;
 
@@ -68,6 +70,13 @@ uint64_t snug_checkpoint_resident_bytes(const snug_checkpoint *checkpoint);
 SNUG_MUST_CHECK snug_status snug_checkpoint_matrix(const snug_tensor **tensor_out,
                                                    const snug_checkpoint *checkpoint, const char *name,
                                                    uint64_t rows, uint64_t columns, snug_error *error);
+/*
+ * The matrix `name` wherever it lies: plain, in blocks, or quantized by MLX, when its tensor holds packed words
+ * and NAME's scales and biases lie beside it. The rows are a whole number of the type's blocks.
+ */
+SNUG_MUST_CHECK snug_status snug_checkpoint_weight(snug_weight *weight_out, const snug_checkpoint *checkpoint,
+                                                   const char *name, uint32_t rows, uint32_t columns,
+                                                   snug_error *error);
 SNUG_MUST_CHECK snug_status snug_checkpoint_vector(const snug_tensor **tensor_out,
                                                    const snug_checkpoint *checkpoint, const char *name,
                                                    uint64_t values, snug_error *error);
@@ -123,7 +132,13 @@ typedef enum snug_checkpoint_file {
 snug_json snug_checkpoint_json(const snug_checkpoint *checkpoint, snug_checkpoint_file file);
 const char *snug_checkpoint_file_name(snug_checkpoint_file file);
 
-/* chat_template.jinja when the folder has one; empty otherwise. */
+/* chat_template.jinja when the folder has one, or the template of a GGUF file; empty otherwise. */
 snug_str snug_checkpoint_chat_template(const snug_checkpoint *checkpoint);
+
+/* tokenizer.model, SentencePiece's file, where there is no tokenizer.json; empty otherwise. Not checked. */
+snug_str snug_checkpoint_tokenizer_model(const snug_checkpoint *checkpoint);
+
+/* The tokenizer of a GGUF file; NULL for other checkpoints. */
+const snug_stored_vocabulary *snug_checkpoint_vocabulary(const snug_checkpoint *checkpoint);
 
 #endif /* SNUG_SRC_FORMAT_CHECKPOINT_H */

@@ -25,6 +25,8 @@ struct snug_checkpoint {
 
     checkpoint_json json[SNUG_FILE_COUNT];
     snug_os_map chat_template;
+    snug_os_map tokenizer_model; /* only where there is no tokenizer.json */
+    const snug_stored_vocabulary *vocabulary;
     snug_str model_type;
 
     snug_weight_files weights;

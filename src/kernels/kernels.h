@@ -13,7 +13,7 @@
 
 #include <snug/cpu.h>
 
-#include "base/type.h"
+#include "base/weight.h"
 
 /* Tokens of one tile of the cache; also the most tokens one attend call sees. */
 #define SNUG_TILE_TOKENS 64
@@ -23,18 +23,15 @@
 #define SNUG_MATMUL_FEW_TOKENS 8
 
 /*
- * out[t][r] = sum over c of input[t][c] * weight[r][c], for `tokens` tokens and `rows` rows.
+ * out[t][r] = sum over c of input[t][c] * weight[r][c], for `tokens` tokens and all rows of the weight.
  */
 typedef struct snug_matmul_task {
-    float *out; /* [tokens][out_stride], the first `rows` of each written */
+    float *out; /* [tokens][out_stride], the first weight.rows of each written */
     size_t out_stride;
-    const void *weight; /* [rows][row_bytes] in its stored type */
-    size_t row_bytes;
-    const void *input; /* [tokens][input_bytes], each made by prepare(); 64-byte aligned */
+    snug_weight weight; /* the rows of this task only */
+    const void *input;  /* [tokens][input_bytes], each made by prepare(); 64-byte aligned */
     size_t input_bytes;
     size_t tokens;
-    size_t rows;
-    size_t columns;
     void *scratch; /* scratch_bytes(columns) of the calling thread; 64-byte aligned */
 } snug_matmul_task;
 
@@ -81,6 +78,9 @@ static inline size_t snug_attend_scratch_bytes(size_t head_dim)
 
 typedef void snug_attend_fn(const snug_attend_task *task);
 
+typedef void snug_unpack_fn(float *out, const snug_weight *weight, size_t row, size_t first_column,
+                            size_t columns);
+
 typedef struct snug_kernels {
     snug_cpu_level level;
     bool exact; /* f32 activations and accumulation, no shortcut */
@@ -90,7 +90,12 @@ typedef struct snug_kernels {
     const snug_matmul *matmul_few[SNUG_TYPE_COUNT];
     const snug_matmul *matmul_many[SNUG_TYPE_COUNT];
 
-    /* A stored row as f32, and back (round to nearest even): embeddings, norm weights, the cache. */
+    /* `columns` values of one row as f32, from `first_column` on, both multiples of the type's block (of
+     * `group` too for affine types, unless less is left of the row): the exact values that the file means.
+     * For every type; reads a few values of a row, for embeddings, and is what exact products multiply. */
+    snug_unpack_fn *unpack[SNUG_TYPE_COUNT];
+
+    /* Plain floats as f32, and back (round to nearest even): norm weights, the cache. F32, F16, BF16. */
     void (*row_to_f32[SNUG_TYPE_COUNT])(float *out, const void *row, size_t n);
     void (*f16_from_f32)(uint16_t *out, const float *x, size_t n);
 
@@ -102,6 +107,8 @@ typedef struct snug_kernels {
     /* Rotate the pairs (x[i], x[i + half]) by the angle whose cosine and sine are given, in place.
      * (RoFormer, half-split) */
     void (*rope_half)(float *x, const float *cosine, const float *sine, size_t half);
+    /* The same for the pairs (x[2i], x[2i + 1]): rows of queries and keys that a file has interleaved. */
+    void (*rope_pairs)(float *x, const float *cosine, const float *sine, size_t half);
     /* out[i] = silu(gate[i]) * up[i], silu(x) = x / (1 + exp(-x)); out may be gate. Within 4 ulp of libm. */
     void (*swiglu)(float *out, const float *gate, const float *up, size_t n);
     /*

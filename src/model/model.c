@@ -145,39 +145,31 @@ void snug_model_close(snug_model *model)
 snug_status snug_model_check_shape(const snug_model *model, const char *embedding_name, snug_error *error)
 {
     const snug_model_shape *s = &model->shape;
-    const snug_tensor *tensor;
+    snug_weight embedding;
 
     if (s->layer_count > snug_checkpoint_tensor_count(model->checkpoint))
         SNUG_FAIL(error, SNUG_ERR_CORRUPT,
                   "%s/config.json: num_hidden_layers is %u, but the weight files hold only %zu tensors",
                   snug_checkpoint_path(model->checkpoint), s->layer_count,
                   snug_checkpoint_tensor_count(model->checkpoint));
-    return snug_checkpoint_matrix(&tensor, model->checkpoint, embedding_name, s->vocabulary, s->hidden,
+    return snug_checkpoint_weight(&embedding, model->checkpoint, embedding_name, s->vocabulary, s->hidden,
                                   error);
 }
 
 snug_status snug_model_bind_matrix(snug_weight *weight_out, snug_model *model, const char *name,
                                    uint32_t rows, uint32_t columns, snug_error *error)
 {
-    const snug_tensor *tensor;
-
-    SNUG_TRY(snug_checkpoint_matrix(&tensor, model->checkpoint, name, rows, columns, error));
-    if (!model->kernels.matmul_few[tensor->type])
+    SNUG_TRY(snug_checkpoint_weight(weight_out, model->checkpoint, name, rows, columns, error));
+    if (!model->kernels.matmul_few[weight_out->type])
         SNUG_FAIL(error, SNUG_ERR_UNSUPPORTED, "%s: tensor %s is %s, which this build cannot multiply by",
-                  snug_checkpoint_path(model->checkpoint), name, snug_type_layout_of(tensor->type)->name);
+                  snug_checkpoint_path(model->checkpoint), name, snug_type_layout_of(weight_out->type)->name);
     SNUG_ASSERT(columns <= model->shape.widest_input);
-    *weight_out = (snug_weight){
-        .data = tensor->data,
-        .type = tensor->type,
-        .rows = rows,
-        .columns = columns,
-        .row_bytes = snug_type_row_bytes(tensor->type, columns),
-    };
+    model->matmul_types |= 1u << weight_out->type;
     model->parameters += (uint64_t)rows * columns;
     /* The embedding is read by rows, unless it is also the head; with a head of its own, not as a whole. */
     if (model->embedding.data || model->shape.is_tied)
-        model->token_weight_bytes += tensor->bytes;
-    model->main_type = tensor->type;
+        model->token_weight_bytes += snug_weight_bytes(weight_out);
+    model->main_type = weight_out->type;
     return SNUG_OK;
 }
 
@@ -197,6 +189,9 @@ snug_status snug_model_bind_vector(const float **vector_out, snug_model *model, 
     float *vector = snug_model_take_vector(model, values);
 
     SNUG_TRY(snug_checkpoint_vector(&tensor, model->checkpoint, name, values, error));
+    if (!model->kernels.row_to_f32[tensor->type])
+        SNUG_FAIL(error, SNUG_ERR_UNSUPPORTED, "%s: tensor %s is %s, expected F32, F16 or BF16 for a norm",
+                  snug_checkpoint_path(model->checkpoint), name, snug_type_layout_of(tensor->type)->name);
     model->kernels.row_to_f32[tensor->type](vector, tensor->data, values);
     model->parameters += values;
     *vector_out = vector;

@@ -13,29 +13,11 @@
 
 #include <snug/model.h>
 
+#include "base/weight.h"
 #include "format/checkpoint.h"
 #include "kernels/kernels.h"
 #include "kv/kv.h"
 #include "work/work.h"
-
-/* A matrix in the mapped file. */
-typedef struct snug_weight {
-    const void *data; /* [rows][row_bytes] */
-    snug_type type;
-    uint32_t rows;
-    uint32_t columns;
-    size_t row_bytes;
-} snug_weight;
-
-/* `rows` of a matrix, from `first_row` on: files may stack several in one. */
-static inline snug_weight snug_weight_rows(const snug_weight *weight, uint32_t first_row, uint32_t rows)
-{
-    snug_weight part = *weight;
-
-    part.data = (const unsigned char *)weight->data + first_row * weight->row_bytes;
-    part.rows = rows;
-    return part;
-}
 
 /* Rotary frequencies for sequences of some lengths, ready to multiply by positions. */
 typedef struct snug_rope_set {
@@ -70,8 +52,9 @@ typedef struct snug_model_shape {
     uint32_t
         rope_short_tokens; /* longer sequences use other frequencies from their first token; 0: all same */
     float norm_epsilon;
-    float logit_cap; /* logits become cap * tanh(logit / cap); 0: they stay */
-    bool is_tied;    /* the head is the embedding */
+    float logit_cap;     /* logits become cap * tanh(logit / cap); 0: they stay */
+    bool is_tied;        /* the head is the embedding */
+    bool has_rope_pairs; /* rotary pairs are neighbours in the rows of queries and keys, not halves apart */
 } snug_model_shape;
 
 typedef struct snug_family snug_family;
@@ -93,6 +76,7 @@ struct snug_model {
     uint64_t parameters;
     uint64_t token_weight_bytes; /* weights read for one token */
     snug_type main_type;         /* of most weight bytes */
+    uint32_t matmul_types;       /* bit 1 << type for each type of a matrix that is multiplied by */
     uint32_t *stop_ids;
     size_t stop_id_count;
 };

@@ -140,18 +140,18 @@ static double time_matmul(const snug_matmul *matmul, snug_matmul_task *task)
 {
     double best = 1e9;
 
-    task->input_bytes = matmul->input_bytes(task->columns);
+    task->input_bytes = matmul->input_bytes(task->weight.columns);
 
     unsigned char *input = snug_os_heap_alloc(task->tokens * task->input_bytes);
-    float *x = snug_os_heap_alloc(task->columns * sizeof *x);
+    float *x = snug_os_heap_alloc(task->weight.columns * sizeof *x);
     snug_random random = { 3 };
 
     task->input = input;
-    task->scratch = snug_os_heap_alloc(matmul->scratch_bytes(task->columns) + 64);
+    task->scratch = snug_os_heap_alloc(matmul->scratch_bytes(task->weight.columns) + 64);
     for (size_t token = 0; token < task->tokens; token++) {
-        for (size_t i = 0; i < task->columns; i++)
+        for (size_t i = 0; i < task->weight.columns; i++)
             x[i] = (float)snug_random_unit(&random) - 0.5f;
-        matmul->prepare(input + token * task->input_bytes, x, task->columns);
+        matmul->prepare(input + token * task->input_bytes, x, task->weight.columns);
     }
     for (int repeat = 0; repeat < REPEATS; repeat++) {
         const double start = seconds();
@@ -187,11 +187,12 @@ static void bench_few(const machine *m, snug_cpu_level level)
         for (size_t i = 0; i < SNUG_COUNT(token_counts); i++) {
             snug_matmul_task task = { .out = out,
                                       .out_stride = rows,
-                                      .weight = m->memory,
-                                      .row_bytes = row_bytes,
-                                      .tokens = token_counts[i],
-                                      .rows = rows,
-                                      .columns = columns };
+                                      .weight = { .data = m->memory,
+                                                  .type = types[t],
+                                                  .rows = (uint32_t)rows,
+                                                  .columns = (uint32_t)columns,
+                                                  .row_bytes = row_bytes },
+                                      .tokens = token_counts[i] };
             const double rate = (double)(rows * row_bytes) / time_matmul(matmul, &task);
 
             printf("  %zu: %5.1f GB/s %3.0f %%", token_counts[i], rate * 1e-9, 100.0 * rate / m->read_bytes);
@@ -218,11 +219,13 @@ static void bench_many(const machine *m, snug_cpu_level level, bool exact)
             float *out = snug_os_heap_alloc(sizes[i].rows * tokens * sizeof *out);
             snug_matmul_task task = { .out = out,
                                       .out_stride = sizes[i].rows,
-                                      .weight = m->memory,
-                                      .row_bytes = snug_type_row_bytes(types[t], sizes[i].columns),
-                                      .tokens = tokens,
-                                      .rows = sizes[i].rows,
-                                      .columns = sizes[i].columns };
+                                      .weight = { .data = m->memory,
+                                                  .type = types[t],
+                                                  .rows = (uint32_t)sizes[i].rows,
+                                                  .columns = (uint32_t)sizes[i].columns,
+                                                  .row_bytes =
+                                                      snug_type_row_bytes(types[t], sizes[i].columns) },
+                                      .tokens = tokens };
 
             fill_weights(m->memory, types[t], sizes[i].rows * sizes[i].columns);
 

@@ -149,13 +149,14 @@ static const float *run(const problem *p, const snug_matmul *matmul, size_t row,
     const snug_matmul_task task = {
         .out = out,
         .out_stride = stride,
-        .weight = stored(p) + row * row_bytes,
-        .row_bytes = row_bytes,
+        .weight = { .data = stored(p) + row * row_bytes,
+                    .type = p->type,
+                    .rows = (uint32_t)rows,
+                    .columns = (uint32_t)p->columns,
+                    .row_bytes = row_bytes },
         .input = input,
         .input_bytes = input_bytes,
         .tokens = tokens,
-        .rows = rows,
-        .columns = p->columns,
         .scratch = guarded_last(&p->scratch, snug_round_up(scratch_bytes, 64)),
     };
 

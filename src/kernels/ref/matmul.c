@@ -81,13 +81,13 @@ static void unpack_bf16(float *out, const unsigned char *weight, size_t n)
 
 static void run(const snug_matmul_task *task, unpack_fn *unpack, size_t value_bytes)
 {
-    for (size_t row = 0; row < task->rows; row++) {
-        const unsigned char *weight = (const unsigned char *)task->weight + row * task->row_bytes;
+    for (size_t row = 0; row < task->weight.rows; row++) {
+        const unsigned char *weight = (const unsigned char *)task->weight.data + row * task->weight.row_bytes;
 
         for (size_t token = 0; token < task->tokens; token++)
             task->out[token * task->out_stride + row] = 0.0f;
-        for (size_t column = 0; column < task->columns; column += STRETCH) {
-            const size_t n = snug_min_size(STRETCH, task->columns - column);
+        for (size_t column = 0; column < task->weight.columns; column += STRETCH) {
+            const size_t n = snug_min_size(STRETCH, task->weight.columns - column);
             float values[STRETCH];
 
             unpack(values, weight + column * value_bytes, n);

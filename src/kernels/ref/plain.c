@@ -31,6 +31,17 @@ static void rope_half(float *x, const float *cosine, const float *sine, size_t h
     }
 }
 
+static void rope_pairs(float *x, const float *cosine, const float *sine, size_t half)
+{
+    for (size_t i = 0; i < half; i++) {
+        const float a = x[2 * i];
+        const float b = x[2 * i + 1];
+
+        x[2 * i] = a * cosine[i] - b * sine[i];
+        x[2 * i + 1] = b * cosine[i] + a * sine[i];
+    }
+}
+
 /* Minus infinity counts as the lowest finite number: the limit is -0, where the formula has inf / inf. */
 static float silu(float x)
 {
@@ -75,6 +86,7 @@ void snug_plain_fill_c(snug_kernels *kernels)
 {
     kernels->rms_norm = rms_norm;
     kernels->rope_half = rope_half;
+    kernels->rope_pairs = rope_pairs;
     kernels->swiglu = swiglu;
     kernels->geglu = geglu;
     kernels->add = add;

@@ -308,16 +308,16 @@ static void panel_multiply(const panel_task *task, size_t tokens)
 KERNEL_INLINE void run(const snug_matmul_task *task, snug_type type)
 {
     const unsigned char *integers = task->input;
-    const unsigned char *scales = integers + snug_divide_up(task->columns, BLOCK) * BLOCK * sizeof(int16_t);
+    const unsigned char *scales = integers + snug_divide_up(task->weight.columns, BLOCK) * BLOCK * sizeof(int16_t);
 
-    for (size_t row = 0; row < task->rows; row += PANEL_ROWS) {
-        const unsigned char *weight = (const unsigned char *)task->weight + row * task->row_bytes;
+    for (size_t row = 0; row < task->weight.rows; row += PANEL_ROWS) {
+        const unsigned char *weight = (const unsigned char *)task->weight.data + row * task->weight.row_bytes;
 
-        for (size_t column = 0; column < task->columns; column += COLUMNS_BLOCK) {
-            const size_t columns = snug_min_size(COLUMNS_BLOCK, task->columns - column);
+        for (size_t column = 0; column < task->weight.columns; column += COLUMNS_BLOCK) {
+            const size_t columns = snug_min_size(COLUMNS_BLOCK, task->weight.columns - column);
             const panel_task panel = {
                 .panel = task->scratch,
-                .rows = snug_min_size(PANEL_ROWS, task->rows - row),
+                .rows = snug_min_size(PANEL_ROWS, task->weight.rows - row),
                 .blocks = snug_divide_up(columns, BLOCK),
                 .input = integers + column * sizeof(int16_t),
                 .scales = scales + column / BLOCK * sizeof(float),
@@ -327,7 +327,7 @@ KERNEL_INLINE void run(const snug_matmul_task *task, snug_type type)
                 .adds = column > 0,
             };
 
-            pack_panel(type, task->scratch, weight + column * 2, task->row_bytes, panel.rows, columns);
+            pack_panel(type, task->scratch, weight + column * 2, task->weight.row_bytes, panel.rows, columns);
             panel_multiply(&panel, task->tokens);
         }
     }

@@ -90,6 +90,8 @@ static void place_heads(const position_work *w, float *heads, uint32_t head_coun
     const snug_model *model = w->pass->model;
     const size_t head_dim = w->attention->kv.head_dim;
     const size_t half = head_dim / 2;
+    void (*rotate)(float *, const float *, const float *, size_t) =
+        model->shape.has_rope_pairs ? model->kernels.rope_pairs : model->kernels.rope_half;
 
     for (uint32_t h = 0; h < head_count; h++) {
         float *head = heads + h * head_dim;
@@ -97,8 +99,8 @@ static void place_heads(const position_work *w, float *heads, uint32_t head_coun
         if (norm)
             model->kernels.rms_norm(head, head, norm, head_dim, model->shape.norm_epsilon);
         if (rope != SNUG_ROPE_NONE)
-            model->kernels.rope_half(head, w->pass->angles[rope].cosine + token * half,
-                                     w->pass->angles[rope].sine + token * half, half);
+            rotate(head, w->pass->angles[rope].cosine + token * half,
+                   w->pass->angles[rope].sine + token * half, half);
     }
 }
 

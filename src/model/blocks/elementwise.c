@@ -48,10 +48,9 @@ typedef struct row_work {
 static void embed_token(void *user, uint32_t token)
 {
     const row_work *w = user;
-    const unsigned char *row =
-        (const unsigned char *)w->embedding->data + w->pass->ids[token] * w->embedding->row_bytes;
 
-    w->pass->model->kernels.row_to_f32[w->embedding->type](w->out + token * w->width, row, w->width);
+    w->pass->model->kernels.unpack[w->embedding->type](w->out + token * w->width, w->embedding,
+                                                       w->pass->ids[token], 0, w->width);
 }
 
 void snug_block_embed(snug_pass *pass, float *out, const snug_weight *embedding)

@@ -40,7 +40,7 @@ size_t snug_block_prepared_bytes(const snug_model *model, uint32_t columns)
     size_t bytes = 0;
 
     for (int type = 0; type < SNUG_TYPE_COUNT; type++) {
-        if (!model->kernels.matmul_few[type])
+        if (!(model->matmul_types & 1u << type))
             continue;
         bytes = snug_max_size(bytes, model->kernels.matmul_few[type]->input_bytes(columns));
         bytes = snug_max_size(bytes, model->kernels.matmul_many[type]->input_bytes(columns));
@@ -53,7 +53,7 @@ size_t snug_block_linear_scratch_bytes(const snug_model *model, uint32_t columns
     size_t bytes = 0;
 
     for (int type = 0; type < SNUG_TYPE_COUNT; type++) {
-        if (!model->kernels.matmul_few[type])
+        if (!(model->matmul_types & 1u << type))
             continue;
         bytes = snug_max_size(bytes, model->kernels.matmul_few[type]->scratch_bytes(columns));
         bytes = snug_max_size(bytes, model->kernels.matmul_many[type]->scratch_bytes(columns));
@@ -82,13 +82,11 @@ static void run_part(void *user, size_t part, uint32_t worker)
     const snug_matmul_task task = {
         .out = linear->out + first_row,
         .out_stride = linear->out_stride,
-        .weight = (const unsigned char *)weight->data + first_row * weight->row_bytes,
-        .row_bytes = weight->row_bytes,
+        .weight = snug_weight_rows(weight, (uint32_t)first_row,
+                                   (uint32_t)snug_min_size(job->part_rows, weight->rows - first_row)),
         .input = job->pass->prepared,
         .input_bytes = job->input_bytes,
         .tokens = job->pass->tokens,
-        .rows = snug_min_size(job->part_rows, weight->rows - first_row),
-        .columns = weight->columns,
         .scratch = (unsigned char *)job->pass->thread_scratch + worker * job->pass->thread_scratch_bytes,
     };
 

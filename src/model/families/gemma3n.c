@@ -202,15 +202,13 @@ static void finish_input(void *user, uint32_t token)
     const snug_kernels *k = &model->kernels;
     const size_t width = state->input_width;
     const uint32_t id = w->pass->ids[token];
-    const unsigned char *row = (const unsigned char *)state->input_table.data +
-                               (id < state->input_table.rows ? id : 0) * state->input_table.row_bytes;
     float *input = w->b->input + token * width;
     float *looked_up = w->b->input_gate + token * width;
 
     k->scale(input, 1.0f / sqrtf((float)w->hidden), width);
     k->rms_norm(input, input, state->input_norm, width, model->shape.norm_epsilon);
-    k->row_to_f32[state->input_table.type](
-        looked_up, row + snug_type_row_bytes(state->input_table.type, w->index * width), width);
+    k->unpack[state->input_table.type](looked_up, &state->input_table, id < state->input_table.rows ? id : 0,
+                                       w->index * width, width);
     k->scale(looked_up, state->input_scale, width);
     k->add(input, looked_up, width);
     k->scale(input, 0.70710678118654752f, width);

@@ -283,7 +283,7 @@ static snug_status small(const float **values_out, binder *b, const char *suffix
 
     SNUG_TRY(
         snug_checkpoint_matrix(&tensor, b->model->checkpoint, name_of(b, suffix), rows, columns, b->error));
-    if (snug_type_layout_of(tensor->type)->block_values != 1)
+    if (!b->model->kernels.row_to_f32[tensor->type])
         SNUG_FAIL(b->error, SNUG_ERR_UNSUPPORTED, "%s: tensor %s is quantized, which no published file does",
                   snug_checkpoint_path(b->model->checkpoint), b->name);
     b->model->kernels.row_to_f32[tensor->type](values, tensor->data, count);
@@ -299,21 +299,18 @@ static snug_status bind_table(gemma3n_state *state, binder *b)
 {
     snug_model *model = b->model;
     const uint32_t columns = model->shape.layer_count * state->input_width;
-    const snug_tensor *tensor;
-    uint32_t ids;
+    snug_weight *table = &state->input_table;
+    uint32_t ids, block;
 
     SNUG_TRY(read_u32(&ids, model, "vocab_size_per_layer_input", 1, SNUG_VOCABULARY_MAX, b->error));
-    SNUG_TRY(snug_checkpoint_matrix(&tensor, model->checkpoint, name_of(b, "embed_tokens_per_layer.weight"),
+    SNUG_TRY(snug_checkpoint_weight(table, model->checkpoint, name_of(b, "embed_tokens_per_layer.weight"),
                                     ids, columns, b->error));
-    if (state->input_width % snug_type_layout_of(tensor->type)->block_values != 0 ||
-        !model->kernels.row_to_f32[tensor->type])
-        SNUG_FAIL(b->error, SNUG_ERR_UNSUPPORTED, "%s: tensor %s is %s, whose rows this build cannot divide",
-                  snug_checkpoint_path(model->checkpoint), b->name, snug_type_layout_of(tensor->type)->name);
-    state->input_table = (snug_weight){ .data = tensor->data,
-                                        .type = tensor->type,
-                                        .rows = ids,
-                                        .columns = columns,
-                                        .row_bytes = snug_type_row_bytes(tensor->type, columns) };
+    block = table->group ? table->group : snug_type_layout_of(table->type)->block_values;
+    if (state->input_width % block != 0)
+        SNUG_FAIL(b->error, SNUG_ERR_UNSUPPORTED,
+                  "%s: tensor %s is %s in blocks of %u; the %u values of a layer are no whole number of them",
+                  snug_checkpoint_path(model->checkpoint), b->name, snug_type_layout_of(table->type)->name,
+                  block, state->input_width);
     model->parameters += (uint64_t)ids * columns;
     return SNUG_OK;
 }
