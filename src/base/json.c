@@ -340,21 +340,40 @@ static const char *string_end(const char *at)
     return at;
 }
 
-/* `at` is the opening bracket; returns the byte after the closing one. */
+/* What the bytes of a text are to somebody who skips over it. */
+enum {
+    SKIP_PLAIN = 0,
+    SKIP_QUOTE,
+    SKIP_OPEN,
+    SKIP_CLOSE,
+};
+
+static const unsigned char skip_kind[256] = {
+    ['"'] = SKIP_QUOTE, ['['] = SKIP_OPEN, ['{'] = SKIP_OPEN, [']'] = SKIP_CLOSE, ['}'] = SKIP_CLOSE,
+};
+
+/* `at` is the opening bracket; returns the byte after the closing one. Most bytes of a large file are passed
+ * here, several times: one look-up each. */
 static const char *after_container(const char *at)
 {
     size_t depth = 0;
 
-    do {
-        if (*at == '"')
+    for (;;) {
+        while (skip_kind[(unsigned char)*at] == SKIP_PLAIN)
+            at++;
+        switch (skip_kind[(unsigned char)*at]) {
+        case SKIP_QUOTE:
             at = string_end(at);
-        else if (*at == '[' || *at == '{')
+            break;
+        case SKIP_OPEN:
             depth++;
-        else if (*at == ']' || *at == '}')
-            depth--;
+            break;
+        default:
+            if (--depth == 0)
+                return at + 1;
+        }
         at++;
-    } while (depth > 0);
-    return at;
+    }
 }
 
 static const char *after_number(const char *at)

@@ -52,8 +52,9 @@ typedef struct snug_model_shape {
     uint32_t
         rope_short_tokens; /* longer sequences use other frequencies from their first token; 0: all same */
     float norm_epsilon;
-    float logit_cap;     /* logits become cap * tanh(logit / cap); 0: they stay */
-    bool is_tied;        /* the head is the embedding */
+    float logit_cap;         /* logits become cap * tanh(logit / cap); 0: they stay */
+    bool is_tied;            /* the head is the embedding */
+    bool has_norms_with_one; /* norms are stored as 1 + w, in a family whose files hold w */
     bool has_rope_pairs; /* rotary pairs are neighbours in the rows of queries and keys, not halves apart */
 } snug_model_shape;
 

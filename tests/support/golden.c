@@ -107,6 +107,65 @@ bool golden_open(golden *out, const char *folder)
     return true;
 }
 
+static uint32_t *read_id_tensor(const json_t *header, const unsigned char *data, const char *name,
+                                size_t *count_out)
+{
+    const json_t *tensor = json_object_get(header, name);
+    const json_t *offsets = json_object_get(tensor, "data_offsets");
+    const size_t begin = (size_t)json_integer_value(json_array_get(offsets, 0));
+    const size_t end = (size_t)json_integer_value(json_array_get(offsets, 1));
+    uint32_t *ids = malloc(end - begin);
+
+    assert_non_null(ids);
+    assert_string_equal(json_string_value(json_object_get(tensor, "dtype")), "I32");
+    memcpy(ids, data + begin, end - begin);
+    *count_out = (end - begin) / sizeof *ids;
+    return ids;
+}
+
+bool golden_pair_open(golden_pair *out, const char *path)
+{
+    static const char *const names[2] = { "short", "long" };
+    FILE *file = fopen(path, "rb");
+    json_error_t error;
+    json_t *header;
+    uint64_t header_bytes;
+    unsigned char *tensors;
+    size_t bytes;
+    char name[32];
+
+    memset(out, 0, sizeof *out);
+    if (!file)
+        return false;
+    fclose(file);
+    tensors = read_file(path, &bytes);
+    memcpy(&header_bytes, tensors, sizeof header_bytes);
+    header = json_loadb((const char *)tensors + 8, (size_t)header_bytes, 0, &error);
+    assert_non_null(header);
+    for (size_t i = 0; i < 2; i++) {
+        golden_prompt *prompt = &out->prompts[i];
+
+        prompt->name = names[i];
+        snprintf(name, sizeof name, "ids.%s", names[i]);
+        prompt->ids = read_id_tensor(header, tensors + 8 + header_bytes, name, &prompt->id_count);
+        snprintf(name, sizeof name, "logits.%s", names[i]);
+        prompt->logits =
+            read_logits(header, tensors + 8 + header_bytes, name, &prompt->rows, &out->vocabulary);
+        prompt->first_position = (uint32_t)(prompt->id_count - prompt->rows);
+    }
+    json_decref(header);
+    free(tensors);
+    return true;
+}
+
+void golden_pair_close(golden_pair *pair)
+{
+    for (size_t i = 0; i < 2; i++) {
+        free(pair->prompts[i].ids);
+        free(pair->prompts[i].logits);
+    }
+}
+
 void golden_close(golden *g)
 {
     for (size_t i = 0; i < g->prompt_count; i++) {

@@ -32,6 +32,16 @@ typedef struct golden {
     size_t prompt_count;
 } golden;
 
+/* What lies beside a GGUF fixture: two runs of random ids, the logits of the last rows of each. */
+typedef struct golden_pair {
+    golden_prompt prompts[2]; /* "short": all rows; "long": the last 4 */
+    size_t vocabulary;
+} golden_pair;
+
+/* Both fail the test when anything is wrong with a file that is there. False: not there. */
+bool golden_pair_open(golden_pair *out, const char *path);
+void golden_pair_close(golden_pair *pair);
+
 /* False when the folder is not there. Anything wrong with files that are there fails the test. */
 bool golden_open(golden *out, const char *folder);
 void golden_close(golden *g);

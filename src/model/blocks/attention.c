@@ -48,17 +48,24 @@ static snug_status bind_separate(snug_attention *attention, snug_model *model, c
     return SNUG_OK;
 }
 
+bool snug_block_find_fused(char *name_out, size_t capacity, const snug_model *model, const char *prefix,
+                           const char *fused, const char *separate)
+{
+    if (!fused)
+        return false;
+    snprintf(name_out, capacity, "%s%s", prefix, fused);
+    return !separate || snug_checkpoint_find(model->checkpoint, name_out);
+}
+
 snug_status snug_block_attention_bind(snug_attention *attention, snug_model *model, const char *prefix,
                                       const snug_attention_names *names, snug_error *error)
 {
     char name[160];
 
-    if (names->fused) {
-        snprintf(name, sizeof name, "%s%s", prefix, names->fused);
+    if (snug_block_find_fused(name, sizeof name, model, prefix, names->fused, names->query))
         SNUG_TRY(bind_fused(attention, model, name, error));
-    } else {
+    else
         SNUG_TRY(bind_separate(attention, model, prefix, names, error));
-    }
     snprintf(name, sizeof name, "%s%s", prefix, names->output);
     return snug_model_bind_matrix(&attention->output, model, name, model->shape.hidden,
                                   attention->head_count * attention->kv.head_dim, error);

@@ -107,7 +107,8 @@ typedef struct snug_attention_buffers {
 
 /* Names of an attention's matrices behind the prefix of its layer. */
 typedef struct snug_attention_names {
-    const char *fused; /* rows of queries, keys, values in one matrix; NULL: in three */
+    const char
+        *fused; /* rows of queries, keys, values in one matrix, where the file has it; NULL: in three */
     const char *query;
     const char *key;
     const char *value;
@@ -116,6 +117,9 @@ typedef struct snug_attention_names {
     const char *key_norm;
 } snug_attention_names;
 
+/* Whether to bind `fused`: it has a name, and is in the file or has no separate parts to look for instead. */
+bool snug_block_find_fused(char *name_out, size_t capacity, const snug_model *model, const char *prefix,
+                           const char *fused, const char *separate);
 /* Find the matrices; the shape in *attention is filled in already. Norms are left to the caller. */
 SNUG_MUST_CHECK snug_status snug_block_attention_bind(snug_attention *attention, snug_model *model,
                                                       const char *prefix, const snug_attention_names *names,
@@ -147,7 +151,7 @@ typedef struct snug_mlp_buffers {
 
 /* Names of an MLP's matrices behind the prefix of its layer. */
 typedef struct snug_mlp_names {
-    const char *fused; /* rows of gate and up in one matrix; NULL: in two */
+    const char *fused; /* rows of gate and up in one matrix, where the file has it; NULL: in two */
     const char *gate;
     const char *up;
     const char *down;

@@ -17,8 +17,7 @@ snug_status snug_block_mlp_bind(snug_mlp *mlp, snug_model *model, const char *pr
     snug_weight fused;
     char name[160];
 
-    if (names->fused) {
-        snprintf(name, sizeof name, "%s%s", prefix, names->fused);
+    if (snug_block_find_fused(name, sizeof name, model, prefix, names->fused, names->gate)) {
         SNUG_TRY(snug_model_bind_matrix(&fused, model, name, 2 * width, hidden, error));
         mlp->gate = snug_weight_rows(&fused, 0, width);
         mlp->up = snug_weight_rows(&fused, width, width);

@@ -51,7 +51,8 @@ static snug_status bind_norm(const float **norm, snug_model *model, const char *
         return SNUG_OK;
     snprintf(name, sizeof name, "%s%s", prefix, suffix);
     SNUG_TRY(snug_model_bind_vector(norm, model, name, width, error));
-    for (uint32_t i = 0; model->family->prenorm->norms_add_one && i < width; i++)
+    for (uint32_t i = 0;
+         model->family->prenorm->norms_add_one && !model->shape.has_norms_with_one && i < width; i++)
         values[i] += 1.0f;
     return SNUG_OK;
 }

@@ -106,6 +106,7 @@ snug_status snug_prenorm_read_shape(snug_model *model, snug_error *error)
     s->norm_epsilon = (float)epsilon;
     SNUG_TRY(snug_checkpoint_bool_or(&s->is_tied, c, "tie_word_embeddings", error));
     SNUG_TRY(snug_checkpoint_bool_or(&s->has_rope_pairs, c, "rope_interleaved", error));
+    SNUG_TRY(snug_checkpoint_bool_or(&s->has_norms_with_one, c, "norm_weights_include_one", error));
     SNUG_TRY(snug_prenorm_check_heads(model, s->head_count, s->kv_head_count, error));
     SNUG_TRY(check_activation(model, error));
     SNUG_TRY(check_unused(c, error));

@@ -110,6 +110,13 @@ static snug_status apply_factors(snug_rope_set *set, const float *base, float *f
     return SNUG_OK;
 }
 
+/* What GGUF files have in place of "llama3" (format/gguf_config.h). */
+static snug_status apply_divisors(snug_rope *rope, float *frequency, const rope_source *source,
+                                  snug_error *error)
+{
+    return apply_factors(&rope->set, frequency, frequency, rope->pair_count, source, "factors", error);
+}
+
 /* sqrt(1 + ln(growth) / ln(original)), unless the file says otherwise for both sets or for each. */
 static snug_status read_magnitudes(snug_rope *rope, const snug_model *model, uint32_t original,
                                    const rope_source *source, snug_error *error)
@@ -163,6 +170,8 @@ static snug_status apply_scaling(snug_rope *rope, snug_model *model, float *freq
         return apply_linear(frequency, rope->pair_count, source, error);
     if (snug_str_is(kind, "llama3"))
         return apply_llama3(frequency, rope->pair_count, source, error);
+    if (snug_str_is(kind, "divisors"))
+        return apply_divisors(rope, frequency, source, error);
     if (snug_str_is(kind, "longrope") || snug_str_is(kind, "su")) /* the older name */
         return apply_longrope(rope, model, frequency, source, error);
     SNUG_FAIL(error, SNUG_ERR_UNSUPPORTED,

@@ -223,12 +223,27 @@ static snug_status describe_sharing(snug_kv_layer *kv, const snug_model *model, 
     return SNUG_OK;
 }
 
+/* Published files give the share of gates that become 0, GGUF files the deviations it stands for. */
+static snug_status read_sparsity(float *out, const snug_model *model, uint32_t index, snug_error *error)
+{
+    const snug_json shares = layer_value(model, "activation_sparsity_pattern", index);
+    const snug_json scales = layer_value(model, "activation_sparsity_scale", index);
+    double share = 0.0, scale = 0.0;
+
+    if (scales.at && (!snug_json_f64(&scale, scales) || !(scale >= 0.0 && scale < 10.0)))
+        return fail(model, "activation_sparsity_scale", SNUG_ERR_CORRUPT,
+                    "a number from 0 to below 10 for each layer", error);
+    if (shares.at && (!snug_json_f64(&share, shares) || !(share == 0.0 || (share >= 0.5 && share < 1.0))))
+        return fail(model, "activation_sparsity_pattern", SNUG_ERR_CORRUPT,
+                    "0 or a share from 0.5 to below 1 for each layer", error);
+    *out = share > 0.0 ? normal_quantile(share) : (float)scale;
+    return SNUG_OK;
+}
+
 static snug_status describe(snug_prenorm_layer *layer, const snug_model *model, uint32_t index,
                             snug_error *error)
 {
     const snug_model_shape *s = &model->shape;
-    const snug_json sparsity = layer_value(model, "activation_sparsity_pattern", index);
-    double share = 0.0;
     bool is_global;
 
     SNUG_TRY(read_is_global(&is_global, model, index, error));
@@ -239,11 +254,8 @@ static snug_status describe(snug_prenorm_layer *layer, const snug_model *model, 
                                            .head_dim = s->head_dim,
                                            .window_tokens = is_global ? 0 : s->window_tokens };
     SNUG_TRY(describe_sharing(&layer->attention.kv, model, index, is_global, error));
-    if (sparsity.at && (!snug_json_f64(&share, sparsity) || !(share == 0.0 || (share >= 0.5 && share < 1.0))))
-        return fail(model, "activation_sparsity_pattern", SNUG_ERR_CORRUPT,
-                    "0 or a share from 0.5 to below 1 for each layer", error);
+    SNUG_TRY(read_sparsity(&layer->mlp.sparsity, model, index, error));
     layer->mlp.activation = SNUG_ACTIVATION_GELU_TANH;
-    layer->mlp.sparsity = share > 0.0 ? normal_quantile(share) : 0.0f;
     return read_width(&layer->mlp.width, model, index, error);
 }
 

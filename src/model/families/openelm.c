@@ -26,7 +26,11 @@ static const snug_prenorm_names names = {
                    .output = "attn.out_proj.weight",
                    .query_norm = "attn.q_norm.weight",
                    .key_norm = "attn.k_norm.weight" },
-    .mlp = { .fused = "ffn.proj_1.weight", .down = "ffn.proj_2.weight" },
+    /* GGUF files have the halves of proj_1 apart (format/gguf_names.c). */
+    .mlp = { .fused = "ffn.proj_1.weight",
+             .gate = "ffn.gate.weight",
+             .up = "ffn.up.weight",
+             .down = "ffn.proj_2.weight" },
 };
 
 /* The nearest multiple of the divisor, but never less than nine tenths of the value. */

@@ -14,8 +14,8 @@
 static const snug_prenorm_names names = {
     SNUG_LLAMA_MODEL_NAMES,
     .mlp_norm = "post_attention_layernorm.weight",
-    .attention = { .fused = "self_attn.qkv_proj.weight", .output = "self_attn.o_proj.weight" },
-    .mlp = { .fused = "mlp.gate_up_proj.weight", .down = "mlp.down_proj.weight" },
+    .attention = { SNUG_LLAMA_ATTENTION_NAMES, .fused = "self_attn.qkv_proj.weight" },
+    .mlp = { SNUG_LLAMA_MLP_NAMES, .fused = "mlp.gate_up_proj.weight" },
 };
 
 static const snug_prenorm_options options = {
