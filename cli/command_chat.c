@@ -70,6 +70,7 @@ static snug_status generate(chat *talk, const cli_ids *ids, snug_error *error)
         .keep_going = cli_keep_going,
         .on_token = on_token,
         .user = talk,
+        .on_recompute = talk->options->quiet ? NULL : cli_report_recompute,
     };
     const uint32_t context = talk->engine.plan.context_tokens;
 

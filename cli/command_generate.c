@@ -124,11 +124,13 @@ static cli_exit print_json(generation *run)
     for (uint32_t i = 0; i < result->generated_tokens; i++)
         json_array_append_new(ids, json_integer((json_int_t)run->answer_ids.id[i]));
     cli_write_json(
-        json_pack("{s:s%,s:o,s:I,s:I,s:s,s:f,s:f,s:f,s:s,s:o}", "text",
+        json_pack("{s:s%,s:o,s:I,s:I,s:I,s:s,s:s,s:f,s:f,s:f,s:s,s:o}", "text",
                   run->answer.data ? run->answer.data : "", run->answer.bytes, "ids", ids, "prompt_tokens",
                   (json_int_t)result->prompt_tokens, "generated_tokens", (json_int_t)result->generated_tokens,
-                  "stop", snug_stop_name(result->stop), "prefill_tokens_per_second",
-                  cli_tokens_per_second(read, result->prefill_ns), "decode_tokens_per_second",
+                  "recomputed_tokens", (json_int_t)result->recomputed_tokens, "recompute_reason",
+                  snug_recompute_reason_name(result->recompute_reason), "stop", snug_stop_name(result->stop),
+                  "prefill_tokens_per_second", cli_tokens_per_second(read, result->prefill_ns),
+                  "decode_tokens_per_second",
                   cli_tokens_per_second(result->generated_tokens > 0 ? result->generated_tokens - 1 : 0,
                                         result->decode_ns),
                   "first_token_ms", (double)result->first_token_ns / 1e6, "model", run->engine.path, "memory",
@@ -159,6 +161,7 @@ static cli_exit answer(generation *run, const cli_options *options)
         .keep_going = cli_keep_going,
         .on_token = on_token,
         .user = run,
+        .on_recompute = options->quiet ? NULL : cli_report_recompute,
     };
     const uint32_t context = run->engine.plan.context_tokens;
     snug_error error = { SNUG_OK, "" };

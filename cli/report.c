@@ -77,6 +77,17 @@ void cli_report_run(const cli_engine *engine, const snug_generate_result *result
     cli_report_memory(engine);
 }
 
+void cli_report_recompute(void *user, const snug_recompute *recompute)
+{
+    const bool is_longer = recompute->reason == SNUG_RECOMPUTE_LONGER;
+
+    (void)user;
+    cli_flush();
+    cli_note("context %s %u tokens%s: %u token%s computed again with the model's %s factors",
+             is_longer ? "grew beyond" : "is within", recompute->limit_tokens, is_longer ? "" : " again",
+             recompute->tokens, recompute->tokens == 1 ? " is" : "s are", is_longer ? "long" : "short");
+}
+
 /* --- more ---------------------------------------------------------------------------------------------- */
 
 #define TIMELINE_LINES 16

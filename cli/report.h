@@ -14,6 +14,9 @@ double cli_tokens_per_second(uint64_t tokens, uint64_t nanoseconds);
 /* The end report, at most ten lines on standard error. */
 void cli_report_run(const cli_engine *engine, const snug_generate_result *result);
 
+/* A snug_recompute_fn that says what is computed again and why, before it begins. */
+void cli_report_recompute(void *user, const snug_recompute *recompute);
+
 /* The memory lines alone: /memory of the chat. */
 void cli_report_memory(const cli_engine *engine);
 

@@ -76,5 +76,73 @@ typedef struct snug_model_sampling {
 
 SNUG_API snug_model_sampling snug_model_read_sampling(const snug_model *model);
 
+/* --- what the files hold ------------------------------------------------------------------------------- */
+
+/*
+ * Names below are a file's own bytes: any byte may be in them, so escape them before they reach a terminal.
+ * They are valid while the model lives.
+ */
+
+#define SNUG_TENSOR_DIMENSIONS_MAX 8
+#define SNUG_TYPE_NAME_BYTES       16
+
+typedef struct snug_tensor_info {
+    size_t struct_size; /* set by the caller */
+    const char *name;   /* Hugging Face's, also for a GGUF file; not terminated */
+    size_t name_bytes;
+    /* "BF16", "Q4_K"; "AFFINE4" for each of the three tensors of a matrix that MLX quantized. Terminated,
+     * printable. */
+    char type[SNUG_TYPE_NAME_BYTES];
+    char file_type[SNUG_TYPE_NAME_BYTES]; /* as the file calls its elements: "U32" for packed integers */
+    uint32_t group;                       /* values that share an AFFINE type's scale and bias; else 0 */
+    uint32_t rank;
+    uint64_t shape[SNUG_TENSOR_DIMENSIONS_MAX]; /* as in the file, outermost first; `rank` of them */
+    uint64_t weights; /* it stands for: 0 for scales and biases, which stand for none */
+    uint64_t bytes;
+    size_t file; /* which weight file it is in */
+} snug_tensor_info;
+
+/* All tensors of the weight files in the order of their names, also those that this model does not use. */
+SNUG_API size_t snug_model_tensor_count(const snug_model *model);
+SNUG_API void snug_model_read_tensor(snug_tensor_info *info_out, const snug_model *model, size_t index);
+
+typedef struct snug_weight_file_info {
+    size_t struct_size;  /* set by the caller */
+    const char *name;    /* in the model's folder; terminated */
+    const char *format;  /* "safetensors" or "GGUF" */
+    size_t tensor_count; /* in it */
+    uint64_t bytes;      /* of these tensors */
+} snug_weight_file_info;
+
+SNUG_API size_t snug_model_weight_file_count(const snug_model *model);
+SNUG_API void snug_model_read_weight_file(snug_weight_file_info *info_out, const snug_model *model,
+                                          size_t index);
+
+/* One layer. What it keeps in the cache is in snug_model_kv_shape(). */
+typedef struct snug_layer_info {
+    size_t struct_size; /* set by the caller */
+    uint32_t head_count;
+    uint32_t kv_head_count;
+    uint32_t head_dim;
+    uint32_t mlp; /* width of its feed-forward part */
+} snug_layer_info;
+
+SNUG_API void snug_model_read_layer(snug_layer_info *info_out, const snug_model *model, uint32_t layer);
+
+/* The files a tokenizer is made of, before one is opened (snug/text.h). */
+typedef struct snug_text_files_info {
+    size_t struct_size;         /* set by the caller */
+    const char *tokenizer;      /* "byte-level BPE", "SentencePiece BPE" or "unknown" */
+    const char *tokenizer_file; /* "tokenizer.json", "tokenizer.model" or "GGUF"; "" when there is none */
+    const char *template_file; /* "chat_template.jinja", "tokenizer_config.json" or "GGUF"; "": no template */
+    uint64_t chat_template_bytes;
+} snug_text_files_info;
+
+SNUG_API void snug_model_read_text_files(snug_text_files_info *info_out, const snug_model *model);
+
+/* Sequences of more tokens than this are computed with other rotary frequencies from their first token on
+ * ("longrope"); 0: all alike. See snug_recompute in snug/session.h. */
+SNUG_API uint32_t snug_model_rope_short_tokens(const snug_model *model);
+
 SNUG_END_DECLS
 #endif /* SNUG_MODEL_H */

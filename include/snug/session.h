@@ -54,12 +54,39 @@ typedef bool (*snug_keep_going_fn)(void *user);
 /* Logits of one position, [vocabulary]; valid during the call. False stops. */
 typedef bool (*snug_logits_fn)(void *user, uint32_t position, const float *logits);
 
+/*
+ * Some models (Phi-3's "longrope") compute a sequence of more than so many tokens otherwise, from its first
+ * token on (snug_model_rope_short_tokens()). A sequence is computed for the length that its request may
+ * reach: snug_session_generate() takes prompt and max_tokens, eval in a new session what it can hold. A
+ * sequence that outgrows this is computed again from its beginning: by generate before the first token of
+ * an answer, and only once, for a conversation that has grown long stays long. A model opened as exact does
+ * as the reference does: the length reached at every step decides.
+ */
+typedef enum snug_recompute_reason {
+    SNUG_RECOMPUTE_NONE = 0,
+    SNUG_RECOMPUTE_LONGER = 1,  /* beyond the limit: the long factors */
+    SNUG_RECOMPUTE_SHORTER = 2, /* within it again: the short factors */
+} snug_recompute_reason;
+
+/* "none", "longer", "shorter". */
+SNUG_API const char *snug_recompute_reason_name(snug_recompute_reason reason);
+
+typedef struct snug_recompute {
+    snug_recompute_reason reason;
+    uint32_t tokens;       /* the session held and computes again */
+    uint32_t limit_tokens; /* snug_model_rope_short_tokens() */
+} snug_recompute;
+
+/* Told before it begins: it takes as long as a prompt of that many tokens. */
+typedef void (*snug_recompute_fn)(void *user, const snug_recompute *recompute);
+
 typedef struct snug_eval_options {
     size_t struct_size;
     snug_keep_going_fn keep_going; /* NULL: never stops */
     uint32_t logits_from;          /* with on_logits: positions before this one are not reported */
     snug_logits_fn on_logits;      /* NULL: only the last token's logits are computed */
     void *user;
+    snug_recompute_fn on_recompute; /* may be NULL */
 } snug_eval_options;
 
 /*
@@ -99,6 +126,7 @@ typedef struct snug_generate_options {
     snug_keep_going_fn keep_going; /* may be NULL */
     snug_token_fn on_token;        /* may be NULL; false stops */
     void *user;
+    snug_recompute_fn on_recompute; /* may be NULL */
 } snug_generate_options;
 
 typedef struct snug_generate_result {
@@ -110,6 +138,10 @@ typedef struct snug_generate_result {
     uint64_t prefill_ns;     /* for prompt_tokens - reused_tokens */
     uint64_t first_token_ns; /* from the call to the first token chosen */
     uint64_t decode_ns;      /* for generated_tokens - 1 */
+    /* Tokens that the session held and computed again, all told, and the last reason. Those computed again
+     * before the answer are not in reused_tokens, but in prefill_ns; others are in decode_ns. */
+    uint32_t recomputed_tokens;
+    snug_recompute_reason recompute_reason;
 } snug_generate_result;
 
 /*

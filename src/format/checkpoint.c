@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * checkpoint.c - opening a folder of model files, and looking tensors up in it.
+ * checkpoint.c - opening a folder of model files, and looking tensors up in it. What is particular to GGUF
+ * files is in checkpoint_gguf.c.
  */
 #include "format/checkpoint.h"
 
@@ -17,6 +18,7 @@
 
 #define CHAT_TEMPLATE_NAME   "chat_template.jinja"
 #define TOKENIZER_MODEL_NAME "tokenizer.model"
+#define SAFETENSORS_SUFFIX   ".safetensors"
 
 const char *snug_checkpoint_file_name(snug_checkpoint_file file)
 {
@@ -33,25 +35,31 @@ const char *snug_checkpoint_file_name(snug_checkpoint_file file)
 
 /* --- opening: the small files --------------------------------------------------------------------------- */
 
-/* `path` is a folder, or a safetensors file: then *only_out is its name and the folder is the part before. */
+static bool has_suffix(const char *name, const char *suffix)
+{
+    const size_t bytes = strlen(name);
+    const size_t suffix_bytes = strlen(suffix);
+
+    return bytes > suffix_bytes && strcmp(name + bytes - suffix_bytes, suffix) == 0;
+}
+
+/* `path` is a folder, or a weight file: then *only_out is its name and the folder is the part before. */
 static snug_status split_path(const char *path, size_t *folder_bytes_out, const char **only_out,
                               snug_error *error)
 {
-    static const char suffix[] = ".safetensors";
     const char *slash = strrchr(path, '/');
     const char *name = slash ? slash + 1 : path;
-    const size_t name_bytes = strlen(name);
     size_t folder_bytes = strlen(path);
 
     *only_out = NULL;
     if (!snug_os_is_folder(path)) {
         if (!snug_os_is_file(path))
             SNUG_FAIL(error, SNUG_ERR_IO, "%.300s: no such folder or file", path);
-        if (name_bytes < sizeof suffix || name_bytes > SNUG_FILE_NAME_BYTES_MAX ||
-            strcmp(name + name_bytes + 1 - sizeof suffix, suffix) != 0)
+        if (strlen(name) > SNUG_FILE_NAME_BYTES_MAX ||
+            (!has_suffix(name, SAFETENSORS_SUFFIX) && !has_suffix(name, SNUG_GGUF_SUFFIX)))
             SNUG_FAIL(error, SNUG_ERR_UNSUPPORTED,
-                      "%.300s: expected a folder with config.json and safetensors files, or a .safetensors "
-                      "file in one",
+                      "%.300s: expected a folder with config.json and safetensors files, a .safetensors file "
+                      "in one, or a .gguf file",
                       path);
         *only_out = name;
         folder_bytes = (size_t)(name - path);
@@ -68,10 +76,12 @@ static snug_status create(snug_checkpoint **checkpoint_out, const char **only_ou
     const size_t path_bytes = strlen(path);
     snug_checkpoint *checkpoint;
     size_t folder_bytes = 0;
+    size_t folder_room;
     uint64_t bytes;
 
     SNUG_TRY(split_path(path, &folder_bytes, only_out, error));
-    bytes = sizeof *checkpoint + path_bytes + 1 + snug_max_size(folder_bytes, 1) + 1;
+    folder_room = snug_max_size(folder_bytes, 1) + 1;
+    bytes = sizeof *checkpoint + path_bytes + 1 + 2 * folder_room + SNUG_FILE_NAME_BYTES_MAX + 1;
     checkpoint = snug_memory_alloc(memory, SNUG_MEMORY_OTHER, bytes, "the checkpoint", error);
     if (!checkpoint)
         return error ? error->status : SNUG_ERR_NO_MEMORY;
@@ -79,10 +89,19 @@ static snug_status create(snug_checkpoint **checkpoint_out, const char **only_ou
     checkpoint->struct_bytes = bytes;
     checkpoint->path = (char *)(checkpoint + 1);
     checkpoint->folder = checkpoint->path + path_bytes + 1;
+    checkpoint->config_path = checkpoint->folder + folder_room;
     memcpy(checkpoint->path, path, path_bytes + 1);
-    memcpy(checkpoint->folder, folder_bytes ? path : ".", snug_max_size(folder_bytes, 1));
+    memcpy(checkpoint->folder, folder_bytes ? path : ".", folder_room - 1);
     *checkpoint_out = checkpoint;
     return SNUG_OK;
+}
+
+/* `name` is that of a file in the folder, at most SNUG_FILE_NAME_BYTES_MAX bytes. */
+static void set_config_path(snug_checkpoint *checkpoint, const char *name)
+{
+    const size_t room = strlen(checkpoint->folder) + 1 + SNUG_FILE_NAME_BYTES_MAX + 1;
+
+    snprintf(checkpoint->config_path, room, "%s/%s", checkpoint->folder, name);
 }
 
 /* Map a file that may be missing; what is there but no file is refused. */
@@ -104,7 +123,8 @@ static snug_status open_json(snug_checkpoint *checkpoint, snug_checkpoint_file f
     SNUG_TRY(snug_path_join(path, checkpoint->folder, snug_checkpoint_file_name(file), error));
     is_there = snug_os_is_file(path) || snug_os_is_folder(path);
     if (!is_there && file == SNUG_FILE_CONFIG)
-        SNUG_FAIL(error, SNUG_ERR_IO, "%.300s: no config.json, expected the folder of a model",
+        SNUG_FAIL(error, SNUG_ERR_IO,
+                  "%.300s: no config.json and no .gguf file, expected the folder of a model",
                   checkpoint->folder);
     if (!is_there)
         return SNUG_OK;
@@ -121,13 +141,14 @@ static snug_status open_json(snug_checkpoint *checkpoint, snug_checkpoint_file f
 
 static snug_status open_chat_template(snug_checkpoint *checkpoint, snug_error *error)
 {
-    snug_os_map *map = &checkpoint->chat_template;
+    snug_os_map *map = &checkpoint->chat_template_file;
     char path[SNUG_PATH_BYTES_MAX];
     size_t valid;
 
     SNUG_TRY(snug_path_join(path, checkpoint->folder, CHAT_TEMPLATE_NAME, error));
     SNUG_TRY(map_optional(map, path, error));
     valid = map->bytes ? snug_utf8_valid_bytes(map->data, map->bytes) : 0;
+    checkpoint->chat_template = (snug_str){ map->data, map->bytes };
     if (valid == map->bytes)
         return SNUG_OK;
     (void)snug_fail(error, SNUG_ERR_CORRUPT, "not UTF-8 at byte %zu", valid);
@@ -172,8 +193,8 @@ static snug_status read_file(snug_checkpoint *checkpoint, char **names, uint32_t
     return SNUG_OK;
 }
 
-static snug_status fail_in_weight_file(const snug_checkpoint *checkpoint, size_t file, snug_status status,
-                                       snug_error *error)
+snug_status snug_checkpoint_weight_file_fail(const snug_checkpoint *checkpoint, size_t file,
+                                             snug_status status, snug_error *error)
 {
     char path[SNUG_PATH_BYTES_MAX];
 
@@ -181,8 +202,8 @@ static snug_status fail_in_weight_file(const snug_checkpoint *checkpoint, size_t
     return snug_path_fail(error, status, path);
 }
 
-static snug_status allocate_table(snug_checkpoint *checkpoint, uint64_t tensor_count, uint64_t name_bytes,
-                                  snug_error *error)
+snug_status snug_checkpoint_allocate_table(snug_checkpoint *checkpoint, uint64_t tensor_count,
+                                           uint64_t name_bytes, snug_error *error)
 {
     uint64_t bytes;
 
@@ -198,8 +219,9 @@ static snug_status allocate_table(snug_checkpoint *checkpoint, uint64_t tensor_c
     return SNUG_OK;
 }
 
-static snug_status check_names_differ(const snug_checkpoint *checkpoint, snug_error *error)
+snug_status snug_checkpoint_sort_table(snug_checkpoint *checkpoint, snug_error *error)
 {
+    snug_tensor_sort(checkpoint->tensors, checkpoint->tensor_count, snug_tensor_compare_names);
     for (size_t i = 1; i < checkpoint->tensor_count; i++) {
         const snug_tensor *a = &checkpoint->tensors[i - 1];
         const snug_tensor *b = &checkpoint->tensors[i];
@@ -213,7 +235,7 @@ static snug_status check_names_differ(const snug_checkpoint *checkpoint, snug_er
             (void)snug_fail(error, SNUG_ERR_CORRUPT, "tensor '%.*s' is in %.100s too",
                             SNUG_STR_ARGS(snug_tensor_name_for_text(a)),
                             snug_checkpoint_weight_file_name(checkpoint, b->file));
-        return fail_in_weight_file(checkpoint, a->file, SNUG_ERR_CORRUPT, error);
+        return snug_checkpoint_weight_file_fail(checkpoint, a->file, SNUG_ERR_CORRUPT, error);
     }
     return SNUG_OK;
 }
@@ -229,17 +251,56 @@ static snug_status read_tensors(snug_checkpoint *checkpoint, snug_error *error)
     for (size_t i = 0; i < weights->count; i++) {
         status = count_file(&tensor_count, &name_bytes, &weights->files[i], error);
         if (status != SNUG_OK)
-            return fail_in_weight_file(checkpoint, i, status, error);
+            return snug_checkpoint_weight_file_fail(checkpoint, i, status, error);
     }
-    SNUG_TRY(allocate_table(checkpoint, tensor_count, name_bytes, error));
+    SNUG_TRY(snug_checkpoint_allocate_table(checkpoint, tensor_count, name_bytes, error));
     names = (char *)(checkpoint->tensors + tensor_count);
     for (size_t i = 0; i < weights->count; i++) {
         status = read_file(checkpoint, &names, (uint32_t)i, error);
         if (status != SNUG_OK)
-            return fail_in_weight_file(checkpoint, i, status, error);
+            return snug_checkpoint_weight_file_fail(checkpoint, i, status, error);
     }
-    snug_tensor_sort(checkpoint->tensors, checkpoint->tensor_count, snug_tensor_compare_names);
-    return check_names_differ(checkpoint, error);
+    return snug_checkpoint_sort_table(checkpoint, error);
+}
+
+static snug_status open_hugging_face(snug_checkpoint *checkpoint, const char *only, snug_error *error)
+{
+    set_config_path(checkpoint, snug_checkpoint_file_name(SNUG_FILE_CONFIG));
+    for (int file = SNUG_FILE_COUNT; file-- > 0;)
+        SNUG_TRY(open_json(checkpoint, (snug_checkpoint_file)file, error));
+    SNUG_TRY(snug_checkpoint_read_model_type(checkpoint, error));
+    SNUG_TRY(open_chat_template(checkpoint, error));
+    SNUG_TRY(open_tokenizer_model(checkpoint, error));
+    SNUG_TRY(
+        snug_weight_files_open(&checkpoint->weights, checkpoint->memory, checkpoint->folder, only, error));
+    return read_tensors(checkpoint, error);
+}
+
+static snug_status open_gguf(snug_checkpoint *checkpoint, const char *only, snug_error *error)
+{
+    checkpoint->is_gguf = true;
+    SNUG_TRY(snug_weight_files_open_gguf(&checkpoint->weights, checkpoint->memory, checkpoint->folder, only,
+                                         error));
+    set_config_path(checkpoint, checkpoint->weights.files[0].name);
+    SNUG_TRY(snug_checkpoint_read_gguf(checkpoint, error));
+    return snug_checkpoint_read_model_type(checkpoint, error);
+}
+
+/* The path decides: neighbours of a GGUF file are not looked at, nor is a GGUF file beside config.json. */
+static snug_status open_either(snug_checkpoint *checkpoint, const char *only, snug_error *error)
+{
+    char config[SNUG_PATH_BYTES_MAX];
+    bool is_gguf;
+
+    if (only) {
+        is_gguf = has_suffix(only, SNUG_GGUF_SUFFIX);
+    } else {
+        SNUG_TRY(
+            snug_path_join(config, checkpoint->folder, snug_checkpoint_file_name(SNUG_FILE_CONFIG), error));
+        is_gguf = !snug_os_is_file(config) && !snug_os_is_folder(config) &&
+                  snug_folder_holds_gguf(checkpoint->folder);
+    }
+    return is_gguf ? open_gguf(checkpoint, only, error) : open_hugging_face(checkpoint, only, error);
 }
 
 snug_status snug_checkpoint_open(snug_checkpoint **checkpoint_out, snug_memory *memory, const char *path,
@@ -254,41 +315,24 @@ snug_status snug_checkpoint_open(snug_checkpoint **checkpoint_out, snug_memory *
     if (!error)
         error = &local;
     SNUG_TRY(create(&checkpoint, &only, memory, path, error));
-    for (int file = SNUG_FILE_COUNT; file-- > 0;) {
-        status = open_json(checkpoint, (snug_checkpoint_file)file, error);
-        if (status != SNUG_OK)
-            goto fail;
+    status = open_either(checkpoint, only, error);
+    if (status != SNUG_OK) {
+        snug_checkpoint_close(checkpoint);
+        return status;
     }
-    status = snug_checkpoint_read_model_type(checkpoint, error);
-    if (status != SNUG_OK)
-        goto fail;
-    status = open_chat_template(checkpoint, error);
-    if (status != SNUG_OK)
-        goto fail;
-    status = open_tokenizer_model(checkpoint, error);
-    if (status != SNUG_OK)
-        goto fail;
-    status = snug_weight_files_open(&checkpoint->weights, memory, checkpoint->folder, only, error);
-    if (status != SNUG_OK)
-        goto fail;
-    status = read_tensors(checkpoint, error);
-    if (status != SNUG_OK)
-        goto fail;
     *checkpoint_out = checkpoint;
     return SNUG_OK;
-fail:
-    snug_checkpoint_close(checkpoint);
-    return status;
 }
 
 void snug_checkpoint_close(snug_checkpoint *checkpoint)
 {
     if (!checkpoint)
         return;
+    snug_memory_free(checkpoint->memory, checkpoint->texts);
     snug_memory_free(checkpoint->memory, checkpoint->tensors);
     snug_weight_files_close(&checkpoint->weights);
     snug_os_map_close(&checkpoint->tokenizer_model);
-    snug_os_map_close(&checkpoint->chat_template);
+    snug_os_map_close(&checkpoint->chat_template_file);
     for (size_t i = 0; i < SNUG_FILE_COUNT; i++)
         snug_os_map_close(&checkpoint->json[i].map);
     snug_memory_free(checkpoint->memory, checkpoint);
@@ -301,13 +345,19 @@ const char *snug_checkpoint_path(const snug_checkpoint *checkpoint)
     return checkpoint->path;
 }
 
+const char *snug_checkpoint_config_path(const snug_checkpoint *checkpoint)
+{
+    return checkpoint->config_path;
+}
+
 uint64_t snug_checkpoint_ledger_bytes(const snug_checkpoint *checkpoint)
 {
     const snug_weight_files *weights = &checkpoint->weights;
 
     return snug_memory_block_bytes(checkpoint->struct_bytes) +
            snug_memory_block_bytes(weights->capacity * sizeof *weights->files) +
-           snug_memory_block_bytes(checkpoint->table_bytes);
+           snug_memory_block_bytes(checkpoint->table_bytes) +
+           (checkpoint->texts ? snug_memory_block_bytes(checkpoint->texts_bytes) : 0);
 }
 
 const snug_tensor *snug_checkpoint_find(const snug_checkpoint *checkpoint, const char *name)
@@ -390,12 +440,12 @@ static snug_status find_shaped(const snug_tensor **tensor_out, const snug_checkp
         snug_tensor_shape_text(found, sizeof found, tensor);
         (void)snug_fail(error, SNUG_ERR_CORRUPT, "tensor '%.100s' has the shape %s, expected %s", name, found,
                         expected);
-        return fail_in_weight_file(checkpoint, tensor->file, SNUG_ERR_CORRUPT, error);
+        return snug_checkpoint_weight_file_fail(checkpoint, tensor->file, SNUG_ERR_CORRUPT, error);
     }
     if (tensor->type == SNUG_TYPE_NONE) {
         (void)snug_fail(error, SNUG_ERR_UNSUPPORTED, "tensor '%.100s' is %.*s, expected one of%s", name,
                         SNUG_STR_ARGS(tensor->type_name), types);
-        return fail_in_weight_file(checkpoint, tensor->file, SNUG_ERR_UNSUPPORTED, error);
+        return snug_checkpoint_weight_file_fail(checkpoint, tensor->file, SNUG_ERR_UNSUPPORTED, error);
     }
     *tensor_out = tensor;
     return SNUG_OK;
@@ -427,7 +477,7 @@ snug_json snug_checkpoint_json(const snug_checkpoint *checkpoint, snug_checkpoin
 
 snug_str snug_checkpoint_chat_template(const snug_checkpoint *checkpoint)
 {
-    return (snug_str){ checkpoint->chat_template.data, checkpoint->chat_template.bytes };
+    return checkpoint->chat_template;
 }
 
 snug_str snug_checkpoint_tokenizer_model(const snug_checkpoint *checkpoint)
@@ -437,5 +487,5 @@ snug_str snug_checkpoint_tokenizer_model(const snug_checkpoint *checkpoint)
 
 const snug_stored_vocabulary *snug_checkpoint_vocabulary(const snug_checkpoint *checkpoint)
 {
-    return checkpoint->vocabulary;
+    return checkpoint->is_gguf ? &checkpoint->vocabulary : NULL;
 }

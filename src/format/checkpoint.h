@@ -4,7 +4,7 @@
  *
  * Opening maps files and reads headers: no weight is touched, nothing is copied. Everything in the view has
  * been checked against the files' sizes, so that readers of the view need no checks of their own.
- * Names of tensors and configuration keys are Hugging Face's; other formats (GGUF, later) translate to them.
+ * Names of tensors and configuration keys are Hugging Face's; GGUF files are translated to them.
  *
  * Errors name the file, the key, what was expected and what came.
  * Threads: read-only after opening, any thread.
@@ -38,14 +38,18 @@ typedef struct snug_tensor {
 } snug_tensor;
 
 /*
- * Open the checkpoint at `path`: a folder with config.json, or a safetensors file in one. `memory` must
- * outlive it. Errors: IO (not there, not readable), CORRUPT, UNSUPPORTED, OVER_LIMIT.
+ * Open the checkpoint at `path`: a folder with config.json, or a safetensors file in one; a GGUF file, or a
+ * folder without config.json that holds one model of that kind. Any part of a split GGUF file stands for all.
+ * `memory` must outlive it. Errors: IO (not there, not readable), CORRUPT, UNSUPPORTED, OVER_LIMIT.
  */
 SNUG_MUST_CHECK snug_status snug_checkpoint_open(snug_checkpoint **checkpoint_out, snug_memory *memory,
                                                  const char *path, snug_error *error);
 void snug_checkpoint_close(snug_checkpoint *checkpoint);
 
 const char *snug_checkpoint_path(const snug_checkpoint *checkpoint); /* as given */
+
+/* The file with the configuration, for sentences: "FOLDER/config.json", or the (first) GGUF file. */
+const char *snug_checkpoint_config_path(const snug_checkpoint *checkpoint);
 
 /* What the ledger was charged for the checkpoint, exactly; the mapped files are no part of it. */
 uint64_t snug_checkpoint_ledger_bytes(const snug_checkpoint *checkpoint);
@@ -71,8 +75,8 @@ SNUG_MUST_CHECK snug_status snug_checkpoint_matrix(const snug_tensor **tensor_ou
                                                    const snug_checkpoint *checkpoint, const char *name,
                                                    uint64_t rows, uint64_t columns, snug_error *error);
 /*
- * The matrix `name` wherever it lies: plain, in blocks, or quantized by MLX, when its tensor holds packed words
- * and NAME's scales and biases lie beside it. The rows are a whole number of the type's blocks.
+ * The matrix `name` wherever it lies: plain, in blocks, or quantized by MLX, when its tensor holds packed
+ * words and NAME's scales and biases lie beside it. The rows are a whole number of the type's blocks.
  */
 SNUG_MUST_CHECK snug_status snug_checkpoint_weight(snug_weight *weight_out, const snug_checkpoint *checkpoint,
                                                    const char *name, uint32_t rows, uint32_t columns,
@@ -88,7 +92,8 @@ SNUG_MUST_CHECK snug_status snug_checkpoint_vector(const snug_tensor **tensor_ou
 snug_json snug_checkpoint_config(const snug_checkpoint *checkpoint, const char *path);
 
 /*
- * The sentence for a value a family cannot use: "FOLDER/config.json: PATH is what it is: expected ...".
+ * The sentence for a value a family cannot use: "FOLDER/config.json: PATH is what it is: expected ...", or
+ * the GGUF file in the place of config.json.
  * Returns `status`.
  */
 snug_status snug_checkpoint_config_fail(const snug_checkpoint *checkpoint, const char *path,

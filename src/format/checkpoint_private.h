@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * checkpoint_private.h - what a checkpoint is made of, for checkpoint.c and config.c.
+ * checkpoint_private.h - what a checkpoint is made of, for checkpoint.c, checkpoint_gguf.c and config.c.
  */
 #ifndef SNUG_SRC_FORMAT_CHECKPOINT_PRIVATE_H
 #define SNUG_SRC_FORMAT_CHECKPOINT_PRIVATE_H
@@ -14,19 +14,25 @@ typedef struct checkpoint_json {
 } checkpoint_json;
 
 /*
- * Three blocks in the ledger: this struct with its two paths behind it, the list of weight files, and the
- * table of tensors with unescaped names behind it. Everything else is a pointer into a mapped file.
+ * Three blocks in the ledger: this struct with its paths behind it, the list of weight files, and the table
+ * of tensors with unescaped or translated names behind it; of GGUF files a fourth, the JSON texts written
+ * from the metadata. Everything else is a pointer into a mapped file.
  */
 struct snug_checkpoint {
     snug_memory *memory;
     char *path;            /* as given */
     char *folder;          /* the same, or the folder of the file that was given */
+    char *config_path;     /* FOLDER/config.json, or the first GGUF file */
     uint64_t struct_bytes; /* of this block, paths included */
 
     checkpoint_json json[SNUG_FILE_COUNT];
-    snug_os_map chat_template;
+    snug_os_map chat_template_file;
+    snug_str chat_template;      /* in that file, or in the GGUF file */
     snug_os_map tokenizer_model; /* only where there is no tokenizer.json */
-    const snug_stored_vocabulary *vocabulary;
+    bool is_gguf;
+    snug_stored_vocabulary vocabulary; /* of a GGUF file */
+    char *texts;                       /* JSON of a GGUF file, or NULL */
+    uint64_t texts_bytes;
     snug_str model_type;
 
     snug_weight_files weights;
@@ -34,6 +40,18 @@ struct snug_checkpoint {
     size_t tensor_count;
     uint64_t table_bytes;
 };
+
+/* Everything that a GGUF checkpoint has beside its mapped files, which are open already. */
+SNUG_MUST_CHECK snug_status snug_checkpoint_read_gguf(snug_checkpoint *checkpoint, snug_error *error);
+
+/* The table of tensors, empty. */
+SNUG_MUST_CHECK snug_status snug_checkpoint_allocate_table(snug_checkpoint *checkpoint, uint64_t tensor_count,
+                                                           uint64_t name_bytes, snug_error *error);
+/* Bring the full table into its order; refuses two tensors of one name. */
+SNUG_MUST_CHECK snug_status snug_checkpoint_sort_table(snug_checkpoint *checkpoint, snug_error *error);
+/* Put the path of a weight file in front of the sentence. Returns `status`. */
+snug_status snug_checkpoint_weight_file_fail(const snug_checkpoint *checkpoint, size_t file,
+                                             snug_status status, snug_error *error);
 
 /* Finds model_type; part of opening, after config.json was read. */
 SNUG_MUST_CHECK snug_status snug_checkpoint_read_model_type(snug_checkpoint *checkpoint, snug_error *error);

@@ -38,15 +38,13 @@ snug_status snug_checkpoint_config_fail(const snug_checkpoint *checkpoint, const
     const snug_json value = snug_checkpoint_config(checkpoint, path);
     const snug_str text = snug_json_text(value);
     const bool is_long = text.bytes > 60;
-    char file[SNUG_PATH_BYTES_MAX];
 
     if (value.at)
         (void)snug_fail(error, status, "%s is %.*s%s, expected %s", path, is_long ? 60 : (int)text.bytes,
                         text.data, is_long ? "..." : "", expected);
     else
         (void)snug_fail(error, status, "%s is missing, expected %s", path, expected);
-    SNUG_TRY(snug_path_join(file, checkpoint->folder, snug_checkpoint_file_name(SNUG_FILE_CONFIG), error));
-    return snug_path_fail(error, status, file);
+    return snug_path_fail(error, status, checkpoint->config_path);
 }
 
 static bool is_absent(const snug_checkpoint *checkpoint, const char *path)

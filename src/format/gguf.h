@@ -63,20 +63,20 @@ typedef struct snug_gguf {
 /* The file's bytes must outlive the view and all that is read from it. */
 SNUG_MUST_CHECK snug_status snug_gguf_open(snug_gguf *view_out, const void *file, size_t file_bytes,
                                            snug_error *error);
-/* Fill entry_count entries, in the order of the file, and set view->entries. No key twice. */
+/* Fill entry_count entries, sorted by key, and set view->entries. No key twice. */
 SNUG_MUST_CHECK snug_status snug_gguf_read_entries(snug_gguf *view, snug_gguf_entry *entries_out,
                                                    snug_error *error);
 /*
- * Fill tensor_count tensors, in the order of the file: names in place and GGUF's, shapes outermost first (the
- * reverse of the file), without trailing dimensions of 1 beyond the second. No two may share bytes, all lie in
- * the file.
+ * Fill tensor_count tensors, in the order of their data: names in place and GGUF's (UTF-8), shapes outermost
+ * first (the reverse of the file), without trailing dimensions of 1 beyond the second. No two share a name or
+ * bytes, all lie in the file.
  */
 SNUG_MUST_CHECK snug_status snug_gguf_read_tensors(snug_tensor *tensors_out, const snug_gguf *view,
                                                    uint32_t file, snug_error *error);
 
 /* --- values: each false when the value is absent or of another kind ---------------------------------- */
 
-/* Linear in the number of entries. */
+/* Among entries that have been read; logarithmic. */
 snug_gguf_value snug_gguf_find(const snug_gguf *view, const char *key);
 /* Any integer type, not negative; writers differ in the widths. */
 bool snug_gguf_u64(uint64_t *out, snug_gguf_value value);

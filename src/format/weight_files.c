@@ -203,6 +203,140 @@ static snug_status find(snug_weight_files *list, const char *folder, const char 
     return add_from_folder(list, folder, error);
 }
 
+/* --- GGUF files ----------------------------------------------------------------------------------------- */
+
+/* "NAME-00002-of-00003.gguf" */
+typedef struct part_name {
+    snug_str prefix; /* "NAME" */
+    unsigned number; /* from 1 */
+    unsigned count;
+} part_name;
+
+#define PART_DIGITS 5u
+
+/* Five digits; false for anything else. */
+static bool read_part_digits(unsigned *out, const char *at)
+{
+    *out = 0;
+    for (unsigned i = 0; i < PART_DIGITS; i++) {
+        if (at[i] < '0' || at[i] > '9')
+            return false;
+        *out = *out * 10 + (unsigned)(at[i] - '0');
+    }
+    return true;
+}
+
+/* False for the name of a file that stands for itself. */
+static bool is_part(part_name *out, const char *name)
+{
+    static const char pattern[] = "-00000-of-00000" SNUG_GGUF_SUFFIX;
+    const size_t bytes = strlen(name);
+    const char *tail;
+
+    if (bytes < sizeof pattern)
+        return false;
+    tail = name + bytes - (sizeof pattern - 1);
+    out->prefix = (snug_str){ name, (size_t)(tail - name) };
+    return tail[0] == '-' && read_part_digits(&out->number, tail + 1) && memcmp(tail + 6, "-of-", 4) == 0 &&
+           read_part_digits(&out->count, tail + 10) && strcmp(tail + 15, SNUG_GGUF_SUFFIX) == 0 &&
+           out->number >= 1 && out->number <= out->count;
+}
+
+static bool are_parts_of_one(const char *a, const char *b)
+{
+    part_name part_a, part_b;
+
+    return is_part(&part_a, a) && is_part(&part_b, b) && part_a.count == part_b.count &&
+           snug_str_equal(part_a.prefix, part_b.prefix);
+}
+
+/* The file, or all parts of the set it belongs to. */
+static snug_status add_gguf_set(snug_weight_files *list, const char *name, snug_error *error)
+{
+    char part[SNUG_FILE_NAME_BYTES_MAX + 1];
+    part_name set;
+
+    if (!is_part(&set, name))
+        return add(list, snug_str_from(name), error);
+    for (unsigned i = 1; i <= set.count; i++) {
+        snprintf(part, sizeof part, "%.*s-%05u-of-%05u" SNUG_GGUF_SUFFIX, SNUG_STR_ARGS(set.prefix), i,
+                 set.count);
+        SNUG_TRY(add(list, snug_str_from(part), error));
+    }
+    return SNUG_OK;
+}
+
+static bool visit_gguf(void *user, const char *name)
+{
+    listing *state = user;
+
+    if (name[0] != '.' && strlen(name) <= SNUG_FILE_NAME_BYTES_MAX)
+        state->status = add(state->list, snug_str_from(name), state->error);
+    return state->status == SNUG_OK;
+}
+
+/* Write the name of one file of the only model in the folder. */
+static snug_status find_only_gguf(char *name_out, snug_weight_files *list, const char *folder,
+                                  snug_error *error)
+{
+    listing state = { .list = list, .status = SNUG_OK, .error = error };
+
+    if (!snug_os_list_folder(folder, "", SNUG_GGUF_SUFFIX, visit_gguf, &state))
+        SNUG_FAIL(error, SNUG_ERR_IO, "%.300s: cannot list the folder", folder);
+    if (state.status != SNUG_OK)
+        return snug_path_fail(error, state.status, folder);
+    if (list->count == 0)
+        SNUG_FAIL(error, SNUG_ERR_IO, "%.300s: no weights: expected a .gguf file", folder);
+    for (size_t i = 1; i < list->count; i++)
+        if (!are_parts_of_one(list->files[0].name, list->files[i].name)) {
+            (void)snug_fail(error, SNUG_ERR_UNSUPPORTED,
+                            "several models, such as %.100s and %.100s: give the path of one file",
+                            list->files[0].name, list->files[i].name);
+            return snug_path_fail(error, SNUG_ERR_UNSUPPORTED, folder);
+        }
+    memcpy(name_out, list->files[0].name, sizeof list->files[0].name);
+    list->count = 0;
+    return SNUG_OK;
+}
+
+static snug_status find_gguf(snug_weight_files *list, const char *folder, const char *only, snug_error *error)
+{
+    char found[SNUG_FILE_NAME_BYTES_MAX + 1];
+    char path[SNUG_PATH_BYTES_MAX];
+
+    if (!only) {
+        SNUG_TRY(find_only_gguf(found, list, folder, error));
+        only = found;
+    }
+    SNUG_TRY(add_gguf_set(list, only, error));
+    for (size_t i = 0; list->count > 1 && i < list->count; i++) {
+        SNUG_TRY(snug_path_join(path, folder, list->files[i].name, error));
+        if (snug_os_is_file(path))
+            continue;
+        (void)snug_fail(error, SNUG_ERR_IO, "no such file: part %zu of the %zu of this model is missing",
+                        i + 1, list->count);
+        return snug_path_fail(error, SNUG_ERR_IO, path);
+    }
+    return SNUG_OK;
+}
+
+static bool visit_any(void *user, const char *name)
+{
+    bool *is_there = user;
+
+    *is_there = name[0] != '.';
+    return !*is_there;
+}
+
+bool snug_folder_holds_gguf(const char *folder)
+{
+    bool is_there = false;
+
+    return snug_os_list_folder(folder, "", SNUG_GGUF_SUFFIX, visit_any, &is_there) && is_there;
+}
+
+/* --- opening -------------------------------------------------------------------------------------------- */
+
 static snug_status map_all(snug_weight_files *list, const char *folder, snug_error *error)
 {
     char path[SNUG_PATH_BYTES_MAX];
@@ -214,18 +348,28 @@ static snug_status map_all(snug_weight_files *list, const char *folder, snug_err
     return SNUG_OK;
 }
 
+/* The last step, after the files were found or not. */
+static snug_status finish(snug_weight_files *list, const char *folder, snug_status status, snug_error *error)
+{
+    if (status == SNUG_OK)
+        status = map_all(list, folder, error);
+    if (status != SNUG_OK)
+        snug_weight_files_close(list);
+    return status;
+}
+
 snug_status snug_weight_files_open(snug_weight_files *list_out, snug_memory *memory, const char *folder,
                                    const char *only, snug_error *error)
 {
-    snug_status status;
-
     *list_out = (snug_weight_files){ .memory = memory };
-    status = find(list_out, folder, only, error);
-    if (status == SNUG_OK)
-        status = map_all(list_out, folder, error);
-    if (status != SNUG_OK)
-        snug_weight_files_close(list_out);
-    return status;
+    return finish(list_out, folder, find(list_out, folder, only, error), error);
+}
+
+snug_status snug_weight_files_open_gguf(snug_weight_files *list_out, snug_memory *memory, const char *folder,
+                                        const char *only, snug_error *error)
+{
+    *list_out = (snug_weight_files){ .memory = memory };
+    return finish(list_out, folder, find_gguf(list_out, folder, only, error), error);
 }
 
 void snug_weight_files_close(snug_weight_files *list)

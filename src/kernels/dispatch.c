@@ -15,14 +15,21 @@ static void fill_x86(snug_kernels *kernels)
     snug_attend_fill_avx2(kernels);
     snug_matmul_fill_avx2(kernels);
     snug_plain_fill_avx2(kernels);
+    if (!kernels->exact) {
+        snug_integer_few_fill_avx2(kernels);
+        snug_integer_many_fill_avx2(kernels);
+    }
 
     if (kernels->level < SNUG_CPU_AVX512) /* before Ice Lake (2019) and Zen 4 (2022) */
         return;
     snug_attend_fill_avx512(kernels);
     snug_matmul_fill_avx512(kernels);
     snug_plain_fill_avx512(kernels);
-    if (!kernels->exact)
+    if (!kernels->exact) {
         snug_matmul_fixed_fill_avx512(kernels);
+        snug_integer_few_fill_avx512(kernels);
+        snug_integer_many_fill_avx512(kernels);
+    }
 
     /* SNUG_CPU_AVX512BF16 adds nothing: a product of activations rounded to bf16 moves the logits by up to
      * 8 % of their standard deviation, and two products that repair this cost as much as f32
@@ -42,6 +49,7 @@ void snug_kernels_init(snug_kernels *kernels, snug_cpu_level level, bool exact)
     snug_convert_fill_c(kernels);
     snug_matmul_fill_c(kernels);
     snug_plain_fill_c(kernels);
+    snug_unpack_fill_c(kernels);
 #ifdef SNUG_KERNELS_X86
     fill_x86(kernels);
 #endif

@@ -12,6 +12,10 @@ void snug_attend_fill_c(snug_kernels *kernels);
 void snug_convert_fill_c(snug_kernels *kernels);
 void snug_matmul_fill_c(snug_kernels *kernels);
 void snug_plain_fill_c(snug_kernels *kernels);
+void snug_unpack_fill_c(snug_kernels *kernels);
+
+/* The C reference of snug_kernels.unpack for quantized types, for products that start from it. */
+extern snug_unpack_fn *const snug_unpack_c[SNUG_TYPE_COUNT];
 
 void snug_attend_fill_avx2(snug_kernels *kernels);
 void snug_matmul_fill_avx2(snug_kernels *kernels);
@@ -23,5 +27,9 @@ void snug_plain_fill_avx512(snug_kernels *kernels);
 
 /* Only the products with many tokens whose activations are rounded: not for exact mode. */
 void snug_matmul_fixed_fill_avx512(snug_kernels *kernels);
+void snug_integer_few_fill_avx2(snug_kernels *kernels);
+void snug_integer_few_fill_avx512(snug_kernels *kernels);
+void snug_integer_many_fill_avx2(snug_kernels *kernels);
+void snug_integer_many_fill_avx512(snug_kernels *kernels);
 
 #endif /* SNUG_SRC_KERNELS_VARIANTS_H */

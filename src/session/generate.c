@@ -40,6 +40,31 @@ static bool keep_going(const generation *g)
     return !g->options->keep_going || g->options->keep_going(g->options->user);
 }
 
+static bool poll_caller(void *user)
+{
+    return keep_going(user);
+}
+
+/* Counted and passed on. */
+static void note_recompute(void *user, const snug_recompute *recompute)
+{
+    generation *g = user;
+
+    g->result->recomputed_tokens += recompute->tokens;
+    g->result->recompute_reason = recompute->reason;
+    if (g->options->on_recompute)
+        g->options->on_recompute(g->options->user, recompute);
+}
+
+static snug_status eval(generation *g, const uint32_t *ids, size_t count, snug_error *error)
+{
+    const snug_eval_options options = {
+        .struct_size = sizeof options, .keep_going = poll_caller, .user = g, .on_recompute = note_recompute
+    };
+
+    return snug_session_eval(g->session, ids, count, &options, error);
+}
+
 static bool is_stop_id(const generation *g, uint32_t id)
 {
     size_t count;
@@ -86,22 +111,22 @@ static uint32_t expected_tokens(const generation *g, size_t prompt_tokens, uint3
 static snug_status prefill(generation *g, const uint32_t *ids, size_t count, snug_error *error)
 {
     snug_session *session = g->session;
-    const snug_eval_options eval = { .struct_size = sizeof eval,
-                                     .keep_going = g->options->keep_going,
-                                     .user = g->options->user };
     const uint64_t start = snug_os_clock_ns();
     uint32_t common = 0;
+    snug_recompute recompute = { SNUG_RECOMPUTE_NONE, 0, 0 };
     snug_status status;
 
     while (common < session->tokens && common + 1 < count && session->ids[common] == ids[common])
         common++;
     snug_session_truncate(session, common);
     if (!session->model->kernels.exact)
-        snug_session_expect(session, expected_tokens(g, count, common));
+        recompute = snug_session_expect(session, expected_tokens(g, count, common));
+    if (recompute.reason != SNUG_RECOMPUTE_NONE)
+        note_recompute(g, &recompute);
     common = session->tokens;
     g->result->prompt_tokens = (uint32_t)count;
-    g->result->reused_tokens = common;
-    status = snug_session_eval(session, ids + common, count - common, &eval, error);
+    status = eval(g, ids + common, count - common, error);
+    g->result->reused_tokens = g->result->recomputed_tokens > 0 ? 0 : common;
     g->result->prefill_ns = snug_os_clock_ns() - start;
     return status;
 }
@@ -142,12 +167,14 @@ static snug_status decode(generation *g, uint64_t start, snug_error *error)
     first_token = snug_os_clock_ns();
     result->first_token_ns = first_token - start;
     while (result->stop == 0) {
-        const snug_status status = snug_session_eval(g->session, &g->last_id, 1, NULL, error);
+        const snug_status status = eval(g, &g->last_id, 1, error);
 
         if (status == SNUG_OK)
             SNUG_TRY(choose_token(g, error));
         result->decode_ns = snug_os_clock_ns() - first_token;
-        if (status != SNUG_OK)
+        if (status == SNUG_ERR_CANCELLED) /* while tokens were computed again */
+            result->stop = SNUG_STOP_INTERRUPTED;
+        else if (status != SNUG_OK)
             return status;
     }
     (void)emit(g, SNUG_ID_NONE);

@@ -161,11 +161,31 @@ static bool is_long(const snug_session *session, uint32_t tokens)
     return short_tokens > 0 && tokens > short_tokens;
 }
 
-void snug_session_expect(snug_session *session, uint32_t tokens)
+const char *snug_recompute_reason_name(snug_recompute_reason reason)
 {
-    if (is_long(session, tokens) != is_long(session, session->pass.span_tokens))
+    switch (reason) {
+    case SNUG_RECOMPUTE_NONE:
+        return "none";
+    case SNUG_RECOMPUTE_LONGER:
+        return "longer";
+    case SNUG_RECOMPUTE_SHORTER:
+        return "shorter";
+    }
+    return "unknown";
+}
+
+snug_recompute snug_session_expect(snug_session *session, uint32_t tokens)
+{
+    const bool becomes_long = is_long(session, tokens);
+    snug_recompute recompute = { SNUG_RECOMPUTE_NONE, 0, session->model->shape.rope_short_tokens };
+
+    if (becomes_long != is_long(session, session->pass.span_tokens) && session->tokens > 0) {
+        recompute.reason = becomes_long ? SNUG_RECOMPUTE_LONGER : SNUG_RECOMPUTE_SHORTER;
+        recompute.tokens = session->tokens;
         snug_session_truncate(session, 0);
+    }
     session->pass.span_tokens = tokens;
+    return recompute;
 }
 
 static snug_status eval_tokens(snug_session *session, const uint32_t *ids, size_t count,
@@ -196,16 +216,19 @@ snug_status snug_session_eval(snug_session *session, const uint32_t *ids, size_t
 {
     const uint32_t before = session->tokens;
     snug_eval_options only_new = { .struct_size = sizeof only_new };
+    snug_recompute recompute = { SNUG_RECOMPUTE_NONE, 0, 0 };
     uint32_t total;
 
     SNUG_TRY(check_tokens(session, ids, count, error));
     total = before + (uint32_t)count;
     if (session->model->kernels.exact || total > session->pass.span_tokens)
-        snug_session_expect(session, total);
-    if (session->tokens == before)
+        recompute = snug_session_expect(session, total);
+    if (recompute.reason == SNUG_RECOMPUTE_NONE)
         return eval_tokens(session, ids, count, options, error);
     if (options)
         only_new = *options;
+    if (only_new.on_recompute)
+        only_new.on_recompute(only_new.user, &recompute);
     only_new.logits_from = only_new.logits_from > before ? only_new.logits_from : before;
     memmove(session->ids + before, ids, count * sizeof *ids);
     return eval_tokens(session, session->ids, total, &only_new, error);

@@ -32,9 +32,10 @@ struct snug_session {
 
 /*
  * The sequence is going to have `tokens` tokens. Models with two sets of rotary frequencies choose one by
- * it: if that is another than what is in the cache was computed with, the session is emptied. A new session
- * expects to fill its context; in exact mode the length that is really reached decides.
+ * it: if that is another than what is in the cache was computed with, the session is emptied, and what it
+ * held is to be computed again. A new session expects to fill its context; in exact mode the length that is
+ * really reached decides. Returns what is lost: reason NONE when nothing is.
  */
-void snug_session_expect(snug_session *session, uint32_t tokens);
+snug_recompute snug_session_expect(snug_session *session, uint32_t tokens);
 
 #endif /* SNUG_SRC_SESSION_SESSION_H */

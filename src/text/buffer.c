@@ -54,3 +54,24 @@ snug_status snug_buffer_append(snug_buffer *buffer, snug_str text, snug_error *e
     buffer->bytes += text.bytes;
     return SNUG_OK;
 }
+
+snug_status snug_buffer_append_json(snug_buffer *buffer, snug_str text, snug_error *error)
+{
+    static const char digits[] = "0123456789abcdef";
+    size_t done = 0;
+
+    SNUG_TRY(snug_buffer_append(buffer, (snug_str){ "\"", 1 }, error));
+    for (size_t i = 0; i < text.bytes; i++) {
+        const unsigned byte = (unsigned char)text.data[i];
+        const char escape[] = { '\\', 'u', '0', '0', digits[byte >> 4], digits[byte & 15] };
+
+        if (byte >= 0x20 && byte != '"' && byte != '\\')
+            continue;
+        SNUG_TRY(snug_buffer_append(buffer, (snug_str){ text.data + done, i - done }, error));
+        SNUG_TRY(snug_buffer_append(buffer, (snug_str){ escape, sizeof escape }, error));
+        done = i + 1;
+    }
+    if (done < text.bytes)
+        SNUG_TRY(snug_buffer_append(buffer, (snug_str){ text.data + done, text.bytes - done }, error));
+    return snug_buffer_append(buffer, (snug_str){ "\"", 1 }, error);
+}

@@ -24,6 +24,9 @@ SNUG_MUST_CHECK snug_status snug_buffer_reserve(snug_buffer *buffer, size_t more
 SNUG_MUST_CHECK snug_status snug_buffer_restart(snug_buffer *buffer, size_t bytes, snug_error *error);
 SNUG_MUST_CHECK snug_status snug_buffer_append(snug_buffer *buffer, snug_str text, snug_error *error);
 
+/* As a JSON string, with its quotes; `text` is UTF-8. */
+SNUG_MUST_CHECK snug_status snug_buffer_append_json(snug_buffer *buffer, snug_str text, snug_error *error);
+
 static inline snug_str snug_buffer_str(const snug_buffer *buffer)
 {
     return (snug_str){ buffer->data, buffer->bytes };

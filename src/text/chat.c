@@ -141,27 +141,6 @@ static snug_status append(snug_buffer *json, const char *text, snug_error *error
     return snug_buffer_append(json, snug_str_from(text), error);
 }
 
-/* A JSON string; the text has been checked to be UTF-8. */
-static snug_status append_string(snug_buffer *json, snug_str text, snug_error *error)
-{
-    static const char digits[] = "0123456789abcdef";
-    size_t done = 0;
-
-    SNUG_TRY(append(json, "\"", error));
-    for (size_t i = 0; i < text.bytes; i++) {
-        const unsigned byte = (unsigned char)text.data[i];
-        char escape[7] = { '\\', 'u', '0', '0', digits[byte >> 4], digits[byte & 15], '\0' };
-
-        if (byte >= 0x20 && byte != '"' && byte != '\\')
-            continue;
-        SNUG_TRY(snug_buffer_append(json, (snug_str){ text.data + done, i - done }, error));
-        SNUG_TRY(append(json, escape, error));
-        done = i + 1;
-    }
-    SNUG_TRY(snug_buffer_append(json, (snug_str){ text.data + done, text.bytes - done }, error));
-    return append(json, "\"", error);
-}
-
 static snug_status append_message_part(snug_buffer *json, const char *key, const char *text, size_t index,
                                        snug_error *error)
 {
@@ -171,9 +150,9 @@ static snug_status append_message_part(snug_buffer *json, const char *key, const
     if (!text || valid < value.bytes)
         SNUG_FAIL(error, SNUG_ERR_ARGUMENT, "the %s of message %zu %s (at byte %zu)", key, index,
                   text ? "is not UTF-8" : "is missing", valid);
-    SNUG_TRY(append_string(json, snug_str_from(key), error));
+    SNUG_TRY(snug_buffer_append_json(json, snug_str_from(key), error));
     SNUG_TRY(append(json, ":", error));
-    return append_string(json, value, error);
+    return snug_buffer_append_json(json, value, error);
 }
 
 static snug_status append_messages(snug_buffer *json, const snug_message *messages, size_t count,

@@ -3,6 +3,10 @@
  * merge.c - byte pair encoding of one word: of all neighbours that may merge, those with the lowest rank do,
  * the leftmost first, until none may (Sennrich, Haddow, Birch, 2016).
  *
+ * Two ways to know what may merge: a table of pairs of ids, or scores. With scores (SentencePiece's files)
+ * two neighbours merge when their text together is a piece, and its rank is the piece's own: no table is
+ * needed, a symbol is a span of the word, and which ids there are is looked up at the end.
+ *
  * Short words, which are nearly all, are scanned again and again on the stack. Long ones (text without a
  * pre-tokenizer, or a megabyte of one letter) take n log n: symbols in a linked list, candidates in a heap.
  */
@@ -134,11 +138,13 @@ static size_t merge_short(const snug_text *text, uint32_t *ids, size_t count)
  */
 typedef struct long_word {
     const snug_text *text;
+    snug_str bytes; /* of the word */
     uint64_t *heap;
     size_t heap_count;
     size_t heap_capacity;
-    uint32_t *id;       /* SNUG_ID_NONE: merged into the symbol before it */
-    uint32_t *merge;    /* index of the merge with the next symbol, or NONE */
+    uint32_t
+        *value; /* NONE: merged into the symbol before it; else its id or, with scores, where it begins */
+    uint32_t *merge;    /* with the next symbol: index of the merge or, with scores, its rank. NONE: none */
     uint32_t *next;     /* NONE at the end */
     uint32_t *previous; /* NONE at the beginning */
     uint32_t count;
@@ -160,7 +166,37 @@ static void heap_down(uint64_t *heap, size_t count, size_t hole, uint64_t value)
 
 static uint64_t candidate_of(const long_word *word, uint32_t symbol)
 {
-    return (uint64_t)word->text->merges[word->merge[symbol]].rank << 32 | symbol;
+    const uint32_t merge = word->merge[symbol];
+
+    return (uint64_t)(word->text->ranks ? merge : word->text->merges[merge].rank) << 32 | symbol;
+}
+
+/* With scores: where a symbol ends, which is where the next one begins. */
+static uint32_t end_of(const long_word *word, uint32_t symbol)
+{
+    const uint32_t next = word->next[symbol];
+
+    return next == NONE ? (uint32_t)word->bytes.bytes : word->value[next];
+}
+
+/* What `symbol` merges to with its next one: see long_word.merge. */
+static uint32_t find_merge(const long_word *word, uint32_t symbol)
+{
+    const snug_text *text = word->text;
+    const uint32_t next = word->next[symbol];
+    const snug_merge *merge;
+    uint32_t start;
+    uint32_t id;
+
+    if (next == NONE)
+        return NONE;
+    if (text->ranks) {
+        start = word->value[symbol];
+        id = snug_vocabulary_find(text, (snug_str){ word->bytes.data + start, end_of(word, next) - start });
+        return id == SNUG_ID_NONE ? NONE : text->ranks[id]; /* SNUG_RANK_NONE is NONE */
+    }
+    merge = snug_merge_find(text, word->value[symbol], word->value[next]);
+    return merge ? (uint32_t)(merge - text->merges) : NONE;
 }
 
 static void heap_rebuild(long_word *word)
@@ -174,17 +210,14 @@ static void heap_rebuild(long_word *word)
         heap_down(word->heap, word->heap_count, i, word->heap[i]);
 }
 
-/* Look up what `symbol` merges to with its next one now. */
+/* Look up what `symbol` merges to now. */
 static void refresh(long_word *word, uint32_t symbol)
 {
-    const uint32_t next = word->next[symbol];
-    const snug_merge *merge =
-        next == NONE ? NULL : snug_merge_find(word->text, word->id[symbol], word->id[next]);
     size_t hole;
     uint64_t value;
 
-    word->merge[symbol] = merge ? (uint32_t)(merge - word->text->merges) : NONE;
-    if (!merge)
+    word->merge[symbol] = find_merge(word, symbol);
+    if (word->merge[symbol] == NONE)
         return;
     if (word->heap_count == word->heap_capacity) {
         heap_rebuild(word);
@@ -205,13 +238,13 @@ static void merge_long(long_word *word)
 
         word->heap_count--;
         heap_down(word->heap, word->heap_count, 0, word->heap[word->heap_count]);
-        if (word->id[symbol] == SNUG_ID_NONE || word->merge[symbol] == NONE ||
-            candidate_of(word, symbol) != top)
+        if (word->value[symbol] == NONE || word->merge[symbol] == NONE || candidate_of(word, symbol) != top)
             continue;
         next = word->next[symbol];
-        word->id[symbol] = word->text->merges[word->merge[symbol]].result;
+        if (!word->text->ranks)
+            word->value[symbol] = word->text->merges[word->merge[symbol]].result;
         word->merge[symbol] = NONE;
-        word->id[next] = SNUG_ID_NONE;
+        word->value[next] = NONE;
         word->next[symbol] = word->next[next];
         if (word->next[symbol] != NONE)
             word->previous[word->next[symbol]] = symbol;
@@ -223,44 +256,105 @@ static void merge_long(long_word *word)
     }
 }
 
-static snug_status merge_long_word(snug_encoding *encoding, snug_str text)
+/* Room for `count` symbols in the encoding's buffer. */
+static snug_status start_word(long_word *word, snug_encoding *encoding, snug_str bytes, size_t count)
 {
     snug_buffer *buffer = &encoding->symbols;
-    long_word word = { .text = encoding->text };
-    symbol_list symbols = { NULL, 0 };
-    size_t count;
 
-    collect(encoding->text, &symbols, text);
-    count = symbols.count;
-    if (count == 0)
-        return SNUG_OK;
-    if (count >= UINT32_MAX || count > SIZE_MAX / LONG_WORD_BYTES_PER_SYMBOL)
-        SNUG_FAIL(encoding->error, SNUG_ERR_OVER_LIMIT, "a word of %zu bytes is too long", text.bytes);
+    *word = (long_word){ .text = encoding->text, .bytes = bytes };
+    if (bytes.bytes >= UINT32_MAX || count > SIZE_MAX / LONG_WORD_BYTES_PER_SYMBOL)
+        SNUG_FAIL(encoding->error, SNUG_ERR_OVER_LIMIT, "a word of %zu bytes is too long", bytes.bytes);
     SNUG_TRY(snug_buffer_restart(buffer, count * LONG_WORD_BYTES_PER_SYMBOL, encoding->error));
-    word.heap = (uint64_t *)(void *)buffer->data;
-    word.id = (uint32_t *)(word.heap + count);
-    word.merge = word.id + count;
-    word.next = word.merge + count;
-    word.previous = word.next + count;
-    symbols.ids = word.id;
-    symbols.count = 0;
-    collect(encoding->text, &symbols, text);
-    word.count = (uint32_t)count;
-    word.heap_capacity = count;
-    for (uint32_t i = 0; i < word.count; i++) {
-        const snug_merge *merge =
-            i + 1 < word.count ? snug_merge_find(word.text, word.id[i], word.id[i + 1]) : NULL;
-
-        word.merge[i] = merge ? (uint32_t)(merge - word.text->merges) : NONE;
-        word.next[i] = i + 1 < word.count ? i + 1 : NONE;
-        word.previous[i] = i > 0 ? i - 1 : NONE;
-    }
-    heap_rebuild(&word);
-    merge_long(&word);
-    for (uint32_t i = 0; i != NONE; i = word.next[i])
-        SNUG_TRY(snug_encoding_put(encoding, word.id[i]));
+    word->heap = (uint64_t *)(void *)buffer->data;
+    word->heap_capacity = count;
+    word->value = (uint32_t *)(word->heap + count);
+    word->merge = word->value + count;
+    word->next = word->merge + count;
+    word->previous = word->next + count;
+    word->count = (uint32_t)count;
     return SNUG_OK;
 }
+
+/* The symbols' values are there: link them, and merge all that may. */
+static void finish_word(long_word *word)
+{
+    for (uint32_t i = 0; i < word->count; i++) {
+        word->next[i] = i + 1 < word->count ? i + 1 : NONE;
+        word->previous[i] = i > 0 ? i - 1 : NONE;
+    }
+    for (uint32_t i = 0; i < word->count; i++)
+        word->merge[i] = find_merge(word, i);
+    heap_rebuild(word);
+    merge_long(word);
+}
+
+static snug_status merge_long_word(snug_encoding *encoding, snug_str text)
+{
+    symbol_list symbols = { NULL, 0 };
+    long_word word;
+
+    collect(encoding->text, &symbols, text);
+    if (symbols.count == 0)
+        return SNUG_OK;
+    SNUG_TRY(start_word(&word, encoding, text, symbols.count));
+    symbols = (symbol_list){ word.value, 0 };
+    collect(encoding->text, &symbols, text);
+    finish_word(&word);
+    for (uint32_t i = 0; i != NONE; i = word.next[i])
+        SNUG_TRY(snug_encoding_put(encoding, word.value[i]));
+    return SNUG_OK;
+}
+
+/* --- words by scores ----------------------------------------------------------------------------------- */
+
+/* The ids of what is left: pieces, or single characters that no piece is. Neighbouring unknown ones are
+ * one. */
+static snug_status put_spans(snug_encoding *encoding, const long_word *word)
+{
+    const snug_text *text = encoding->text;
+    bool is_unknown_before = false;
+
+    for (uint32_t i = 0; i != NONE; i = word->next[i]) {
+        const uint32_t start = word->value[i];
+        const snug_str span = { word->bytes.data + start, end_of(word, i) - start };
+        const uint32_t id = snug_vocabulary_find(text, span);
+        uint32_t bytes[4];
+        symbol_list symbols = { bytes, 0 };
+
+        if (id != SNUG_ID_NONE && text->ranks[id] != SNUG_RANK_NONE) {
+            SNUG_TRY(snug_encoding_put(encoding, id));
+            is_unknown_before = false;
+        } else if (fall_back(text, &symbols, span)) {
+            SNUG_TRY(put_all(encoding, bytes, symbols.count));
+            is_unknown_before = false;
+        } else if (text->unknown_id != SNUG_ID_NONE) {
+            if (!is_unknown_before || !text->is_fusing_unknown)
+                SNUG_TRY(snug_encoding_put(encoding, text->unknown_id));
+            is_unknown_before = true;
+        }
+    }
+    return SNUG_OK;
+}
+
+static snug_status merge_by_scores(snug_encoding *encoding, snug_str text)
+{
+    long_word word;
+    size_t count = 0;
+    size_t length;
+
+    for (size_t at = 0; at < text.bytes; at += snug_utf8_length(text.data[at]))
+        count++;
+    SNUG_TRY(start_word(&word, encoding, text, count));
+    count = 0;
+    for (size_t at = 0; at < text.bytes; at += length) {
+        length = snug_utf8_length(text.data[at]);
+        word.value[count++] = (uint32_t)at;
+    }
+    finish_word(&word);
+    return put_spans(encoding, &word);
+}
+
+/* --- words --------------------------------------------------------------------------------------------- */
 
 snug_status snug_merge_word(snug_encoding *encoding, snug_str word)
 {
@@ -269,6 +363,8 @@ snug_status snug_merge_word(snug_encoding *encoding, snug_str word)
     symbol_list symbols = { ids, 0 };
     uint32_t whole;
 
+    if (text->ranks)
+        return merge_by_scores(encoding, word);
     if (text->is_ignoring_merges) {
         whole = snug_vocabulary_find(text, word);
         if (whole != SNUG_ID_NONE)

@@ -86,7 +86,11 @@ static bool is_plain(uint32_t code, const snug_normalize_step *step)
     return code < (step->is_composed && !step->is_compatibility ? 0x300u : 0x80u);
 }
 
-/* Whether a character begins a segment. Kirat Rai (U+16D40..) composes letters, alone among the scripts. */
+/*
+ * Whether a character begins a segment. Kirat Rai (U+16D40..) composes letters, alone among the scripts.
+ * U+11A7 stands before the first final consonant of Hangul and composes with nothing, but utf8proc swallows
+ * it behind a syllable: it never sees the two together.
+ */
 static bool is_beginning(uint32_t code, const snug_normalize_step *step)
 {
     utf8proc_int32_t codes[DECOMPOSED_MAX];
@@ -97,7 +101,8 @@ static bool is_beginning(uint32_t code, const snug_normalize_step *step)
     if (decompose(codes, code, step) == 0)
         return false;
     first = (uint32_t)codes[0];
-    return !is_mark(utf8proc_category((utf8proc_int32_t)first)) && !(first >= 0x1160 && first <= 0x11ff) &&
+    return !is_mark(utf8proc_category((utf8proc_int32_t)first)) &&
+           !(first >= 0x1160 && first <= 0x11ff && first != 0x11a7) &&
            !(first >= 0x16d40 && first <= 0x16d7f);
 }
 

@@ -17,6 +17,7 @@
 #include "base/json.h"
 #include "text/buffer.h"
 #include "text/regex.h"
+#include "text/stored.h"
 #include "text/template/template.h"
 
 /* Steps of a normalizer or pre-tokenizer after sequences were laid flat; real files have up to 6. */
@@ -108,6 +109,13 @@ typedef struct snug_added_set {
     unsigned char first_bytes[32]; /* one bit for each byte that one of them begins with */
 } snug_added_set;
 
+/*
+ * A vocabulary with scores (SentencePiece's) has no merges: two neighbours merge when what they are together
+ * is a piece, the highest score first. ranks[id] falls as the score rises; SNUG_RANK_NONE is what is never
+ * merged to: bytes and special tokens.
+ */
+#define SNUG_RANK_NONE UINT32_MAX
+
 /* Merges of one left piece are neighbours, sorted by the right piece; merge_start[left] is the first. */
 typedef struct snug_merge {
     uint32_t right;
@@ -166,6 +174,7 @@ struct snug_text {
     snug_merge *merges;
     uint32_t *merge_start; /* id_count + 1 */
     uint32_t merge_count;
+    uint32_t *ranks; /* of a vocabulary with scores, instead of merges: see below. NULL for others */
     uint32_t *slots; /* ids by hash of their piece, open addressing; SNUG_ID_NONE: free */
     uint32_t slot_count;
     char *pieces;
@@ -201,6 +210,8 @@ typedef struct snug_tokenizer_parts {
     snug_json ignore_merges;
     snug_json byte_fallback;
     snug_json fuse_unk;
+    /* Where vocabulary and merges are in another file: `vocab` and `merges` are absent then. */
+    const snug_stored_tokenizer *stored;
 } snug_tokenizer_parts;
 
 /* --- vocabulary.c: the big tables ------------------------------------------------------------------- */
@@ -214,6 +225,7 @@ typedef struct snug_vocabulary_size {
     uint64_t piece_bytes;
     uint64_t scratch_bytes; /* for a merge with its escapes undone */
     uint64_t block_bytes;   /* of the tables */
+    bool is_by_scores;
 } snug_vocabulary_size;
 
 SNUG_MUST_CHECK snug_status snug_vocabulary_measure(snug_vocabulary_size *size_out,
@@ -337,11 +349,14 @@ uint32_t snug_chat_token_id(const snug_text *text, snug_json config, const char 
 
 /* --- text.c ------------------------------------------------------------------------------------------ */
 
-/* What a tokenizer is made of: checked JSON and a template, each absent or empty but the first. */
+/* What a tokenizer is made of: the first there is of three sources, and what goes with any of them, each
+ * absent or empty. JSON has been checked. */
 typedef struct snug_text_files {
-    snug_json tokenizer;        /* tokenizer.json */
-    snug_json tokenizer_config; /* tokenizer_config.json */
-    snug_json bos_id;           /* of config.json */
+    snug_json tokenizer;                      /* tokenizer.json */
+    const snug_stored_vocabulary *vocabulary; /* of a GGUF file */
+    snug_str tokenizer_model;                 /* tokenizer.model */
+    snug_json tokenizer_config;               /* tokenizer_config.json */
+    snug_json bos_id;                         /* of config.json */
     snug_json eos_id;
     snug_str chat_template;
 } snug_text_files;

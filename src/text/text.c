@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * text.c - makes a snug_text from the files of a checkpoint, says beforehand what it will take, closes it.
+ * The tokenizer is the first there is of tokenizer.json, the vocabulary in a GGUF file, and tokenizer.model.
  *
  * The small parts are made by read_small(), the tables by read_tables(). An estimate makes the small parts in
  * a ledger of its own and counts the tables without making them: exact, because it is the same code.
@@ -10,8 +11,6 @@
 #include "base/size.h"
 #include "base/status.h"
 #include "text/tables.h"
-
-static const char tokenizer_file[] = "tokenizer.json";
 
 /* --- reading ------------------------------------------------------------------------------------------- */
 
@@ -58,7 +57,7 @@ static void find_parts(snug_tokenizer_parts *parts, snug_json root)
         { "fuse_unk", &parts->fuse_unk },
     };
 
-    *parts = (snug_tokenizer_parts){ .model = { NULL } };
+    *parts = (snug_tokenizer_parts){ .stored = NULL };
     find_members(root, of_root, SNUG_COUNT(of_root));
     if (snug_json_kind_of(parts->model) == SNUG_JSON_OBJECT)
         find_members(parts->model, of_model, SNUG_COUNT(of_model));
@@ -93,17 +92,17 @@ static snug_status read_small(snug_text *text, const snug_text_files *files,
     SNUG_TRY(snug_steps_read(text, parts, error));
     SNUG_TRY(snug_rules_read(text, parts, error));
     SNUG_TRY(snug_added_read(text, parts->added_tokens, error));
+    (void)snug_json_bool(&text->is_ignoring_merges, parts->ignore_merges);
+    (void)snug_json_bool(&text->is_fusing_unknown, parts->fuse_unk);
     return snug_chat_read(text, files->chat_template, files->tokenizer_config, error);
 }
 
-/* What the model says about characters it has no token for. */
+/* What stands for characters without a token. */
 static snug_status read_unknown(snug_text *text, const snug_tokenizer_parts *parts, snug_error *error)
 {
     snug_literal literal;
 
-    (void)snug_json_bool(&text->is_ignoring_merges, parts->ignore_merges);
-    (void)snug_json_bool(&text->is_fusing_unknown, parts->fuse_unk);
-    text->unknown_id = SNUG_ID_NONE;
+    text->unknown_id = parts->stored ? parts->stored->unknown_id : SNUG_ID_NONE;
     if (snug_json_kind_of(parts->unk_token) == SNUG_JSON_STRING) {
         SNUG_TRY(snug_literal_read(&literal, parts->unk_token, "unk_token", error));
         text->unknown_id = snug_vocabulary_find(text, snug_literal_str(&literal));
@@ -130,14 +129,18 @@ static size_t decode_bound_of(const snug_text *text)
     return 3 * (longest + 4);
 }
 
-/* Named by tokenizer_config.json; by config.json, as a number or a list, where it says nothing. */
-static uint32_t named_id(const snug_text *text, snug_json config, const char *name, snug_json number)
+/* Named by tokenizer_config.json; by config.json, as a number or a list, where it says nothing; `otherwise`
+ * where neither does. */
+static uint32_t named_id(const snug_text *text, snug_json config, const char *name, snug_json number,
+                         uint32_t otherwise)
 {
     snug_json_iterator iterator = snug_json_iterate(number);
     uint64_t id;
 
     if (snug_json_kind_of(snug_json_get(config, name)) != SNUG_JSON_ABSENT)
         return snug_chat_token_id(text, config, name);
+    if (snug_json_kind_of(number) == SNUG_JSON_ABSENT)
+        return otherwise;
     if (snug_json_kind_of(number) == SNUG_JSON_ARRAY)
         (void)snug_json_next(&iterator, NULL, &number);
     return snug_json_u64(&id, number) && id < SNUG_ID_NONE ? (uint32_t)id : SNUG_ID_NONE;
@@ -152,8 +155,10 @@ static snug_status read_tables(snug_text *text, const snug_text_files *files,
     SNUG_TRY(snug_vocabulary_read(text, &size, parts, error));
     SNUG_TRY(read_unknown(text, parts, error));
     text->decode_bound = decode_bound_of(text);
-    text->bos_id = named_id(text, files->tokenizer_config, "bos_token", files->bos_id);
-    text->eos_id = named_id(text, files->tokenizer_config, "eos_token", files->eos_id);
+    text->bos_id = named_id(text, files->tokenizer_config, "bos_token", files->bos_id,
+                            parts->stored ? parts->stored->bos_id : SNUG_ID_NONE);
+    text->eos_id = named_id(text, files->tokenizer_config, "eos_token", files->eos_id,
+                            parts->stored ? parts->stored->eos_id : SNUG_ID_NONE);
     return SNUG_OK;
 }
 
@@ -161,26 +166,71 @@ static snug_status find_files(snug_text_files *files, const snug_checkpoint *che
 {
     *files = (snug_text_files){
         .tokenizer = snug_checkpoint_json(checkpoint, SNUG_FILE_TOKENIZER),
+        .vocabulary = snug_checkpoint_vocabulary(checkpoint),
+        .tokenizer_model = snug_checkpoint_tokenizer_model(checkpoint),
         .tokenizer_config = snug_checkpoint_json(checkpoint, SNUG_FILE_TOKENIZER_CONFIG),
         .bos_id = snug_checkpoint_config(checkpoint, "bos_token_id"),
         .eos_id = snug_checkpoint_config(checkpoint, "eos_token_id"),
         .chat_template = snug_checkpoint_chat_template(checkpoint),
     };
-    if (snug_json_kind_of(files->tokenizer) == SNUG_JSON_ABSENT)
-        SNUG_FAIL(error, SNUG_ERR_IO, "%.300s: no %s", snug_checkpoint_path(checkpoint), tokenizer_file);
+    if (snug_json_kind_of(files->tokenizer) == SNUG_JSON_ABSENT && !files->vocabulary &&
+        files->tokenizer_model.bytes == 0)
+        SNUG_FAIL(error, SNUG_ERR_IO, "%.300s: no tokenizer.json and no tokenizer.model",
+                  snug_checkpoint_path(checkpoint));
     return SNUG_OK;
 }
 
 /* Sentences about the file say so; those about memory do not. */
-static snug_status name_file(snug_error *error, snug_status status)
+static snug_status name_file(snug_error *error, const snug_text_files *files, snug_status status)
 {
+    const bool is_json = snug_json_kind_of(files->tokenizer) != SNUG_JSON_ABSENT;
+
     if (status != SNUG_ERR_CORRUPT && status != SNUG_ERR_UNSUPPORTED)
         return status;
-    return snug_fail_prefix(error, status, tokenizer_file);
+    return snug_fail_prefix(error, status,
+                            is_json             ? "tokenizer.json"
+                            : files->vocabulary ? "the tokenizer"
+                                                : "tokenizer.model");
 }
 
-static snug_status create_small(snug_text **text_out, snug_memory *memory, const snug_text_files *files,
-                                const snug_tokenizer_parts *parts, snug_error *error)
+/* The rules of a stored tokenizer, written down as tokenizer.json has them, and read. */
+static snug_status read_stored(snug_text *text, const snug_text_files *files,
+                               const snug_stored_tokenizer *stored, snug_error *error)
+{
+    snug_buffer json = { .memory = text->memory };
+    snug_tokenizer_parts parts;
+    snug_json root;
+    snug_status status = snug_stored_describe(&json, stored, files->tokenizer_config, error);
+
+    if (status == SNUG_OK)
+        status = snug_json_check(&root, snug_buffer_str(&json), error);
+    if (status == SNUG_OK) {
+        find_parts(&parts, root);
+        status = read_small(text, files, &parts, error);
+    }
+    snug_buffer_deinit(&json);
+    return status;
+}
+
+/* Afterwards `parts` has what the tables need; `stored` is filled when they are not in a tokenizer.json. */
+static snug_status read_rules(snug_text *text, snug_tokenizer_parts *parts, snug_stored_tokenizer *stored,
+                              const snug_text_files *files, snug_error *error)
+{
+    if (snug_json_kind_of(files->tokenizer) != SNUG_JSON_ABSENT) {
+        find_parts(parts, files->tokenizer);
+        return read_small(text, files, parts, error);
+    }
+    if (files->vocabulary)
+        SNUG_TRY(snug_stored_from_gguf(stored, files->vocabulary, error));
+    else
+        SNUG_TRY(snug_stored_from_sentencepiece(stored, files->tokenizer_model, error));
+    *parts = (snug_tokenizer_parts){ .stored = stored };
+    return read_stored(text, files, stored, error);
+}
+
+static snug_status create_small(snug_text **text_out, snug_tokenizer_parts *parts,
+                                snug_stored_tokenizer *stored, snug_memory *memory,
+                                const snug_text_files *files, snug_error *error)
 {
     snug_text *text = snug_memory_alloc(memory, SNUG_MEMORY_TEXT, sizeof *text, "tokenizer", error);
     snug_status status;
@@ -191,10 +241,10 @@ static snug_status create_small(snug_text **text_out, snug_memory *memory, const
     text->memory = memory;
     text->bos_id = SNUG_ID_NONE;
     text->eos_id = SNUG_ID_NONE;
-    status = read_small(text, files, parts, error);
+    status = read_rules(text, parts, stored, files, error);
     if (status != SNUG_OK) {
         snug_text_close(text);
-        return name_file(error, status);
+        return name_file(error, files, status);
     }
     *text_out = text;
     return SNUG_OK;
@@ -208,6 +258,7 @@ snug_status snug_text_estimate(uint64_t *bytes_out, uint64_t *transient_out,
     snug_error own_error = { 0 };
     snug_memory *ledger = NULL;
     snug_text *text = NULL;
+    snug_stored_tokenizer stored;
     snug_tokenizer_parts parts;
     snug_vocabulary_size size;
     snug_text_files files;
@@ -216,11 +267,10 @@ snug_status snug_text_estimate(uint64_t *bytes_out, uint64_t *transient_out,
     if (!error)
         error = &own_error;
     SNUG_TRY(find_files(&files, checkpoint, error));
-    find_parts(&parts, files.tokenizer);
     SNUG_TRY(snug_memory_create(&ledger, NULL));
-    status = create_small(&text, ledger, &files, &parts, error);
+    status = create_small(&text, &parts, &stored, ledger, &files, error);
     if (status == SNUG_OK)
-        status = name_file(error, snug_vocabulary_measure(&size, &parts, error));
+        status = name_file(error, &files, snug_vocabulary_measure(&size, &parts, error));
     if (status == SNUG_OK) {
         const snug_memory_count small = snug_memory_read_all(ledger);
         const uint64_t bytes = small.used_bytes + snug_memory_block_bytes(size.block_bytes);
@@ -239,18 +289,18 @@ snug_status snug_text_create_from(snug_text **text_out, snug_memory *memory, con
 {
     snug_error own_error = { 0 };
     snug_text *text = NULL;
+    snug_stored_tokenizer stored;
     snug_tokenizer_parts parts;
     snug_status status;
 
     *text_out = NULL;
     if (!error)
         error = &own_error;
-    find_parts(&parts, files->tokenizer);
-    SNUG_TRY(create_small(&text, memory, files, &parts, error));
+    SNUG_TRY(create_small(&text, &parts, &stored, memory, files, error));
     status = read_tables(text, files, &parts, error);
     if (status != SNUG_OK) {
         snug_text_close(text);
-        return name_file(error, status);
+        return name_file(error, files, status);
     }
     *text_out = text;
     return SNUG_OK;

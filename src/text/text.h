@@ -10,8 +10,9 @@
 #include "format/checkpoint.h"
 
 /*
- * Bytes the ledger will be charged for the tokenizer of this checkpoint, exactly: one pass over
- * tokenizer.json, no memory. `*transient_out` is the most that creating it needs on top of that for a moment.
+ * Bytes the ledger will be charged for the tokenizer of this checkpoint, exactly: one pass over its file
+ * (tokenizer.json, a GGUF file's vocabulary or tokenizer.model), no memory. `*transient_out` is the most that
+ * creating it needs on top of that for a moment.
  */
 SNUG_MUST_CHECK snug_status snug_text_estimate(uint64_t *bytes_out, uint64_t *transient_out,
                                                const snug_checkpoint *checkpoint, snug_error *error);

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * vocabulary.c - pieces and merges: counted, then filled into one block, then looked up.
+ * vocabulary.c - pieces and merges, or scores: counted, then filled into one block, then looked up.
  *
- * Nothing of tokenizer.json is kept or copied twice. For Llama 3 (128,000 pieces, 280,147 merges) the block
- * has 6.2 MB.
+ * They come from tokenizer.json or from a stored vocabulary; a walk over either gives the same entries.
+ * Nothing of the file is kept or copied twice. For Llama 3 (128,000 pieces, 280,147 merges) the block has 6.2
+ * MB.
  */
 #include "text/tables.h"
 
@@ -69,7 +70,7 @@ const snug_merge *snug_merge_find(const snug_text *text, uint32_t left, uint32_t
     return &text->merges[low];
 }
 
-/* --- counting ------------------------------------------------------------------------------------------ */
+/* --- the two sources ----------------------------------------------------------------------------------- */
 
 /* Bytes of a string once its escapes are undone; `raw` has been checked by the JSON reader. */
 static size_t unescaped_bytes(snug_str raw)
@@ -98,29 +99,151 @@ static size_t unescaped_bytes(snug_str raw)
     return bytes;
 }
 
-static snug_status measure_pieces(snug_vocabulary_size *size, snug_json vocabulary, snug_error *error)
+typedef struct piece_walk {
+    snug_json_iterator json;
+    snug_stored_cursor stored;
+    bool is_stored;
+} piece_walk;
+
+typedef struct piece_entry {
+    snug_str raw;     /* JSON: with its escapes */
+    bool is_escaped;  /* JSON */
+    bool is_unmarked; /* its spaces stand for U+2581 */
+    uint64_t id;      /* UINT64_MAX: `value` is no number */
+    snug_json value;  /* of JSON, for sentences */
+    uint32_t rank;    /* of scores */
+} piece_entry;
+
+static piece_walk walk_pieces(const snug_tokenizer_parts *parts)
 {
-    snug_json_iterator iterator = snug_json_iterate(vocabulary);
-    snug_str key;
-    snug_json value;
+    piece_walk walk = { .is_stored = parts->stored != NULL };
+
+    if (walk.is_stored)
+        walk.stored = snug_stored_iterate(parts->stored);
+    else
+        walk.json = snug_json_iterate(parts->vocab);
+    return walk;
+}
+
+/* Numbers that fall as the score rises. The bits of floats are in order within a sign; the score is no
+ * NaN. */
+static uint32_t rank_of(const snug_stored_token *token)
+{
+    const float score = token->score + 0.0f; /* no -0 */
+    uint32_t bits;
+
+    if (token->type == SNUG_STORED_TOKEN_USER_DEFINED) /* SentencePiece finds them before it merges */
+        return 0;
+    if (token->type != SNUG_STORED_TOKEN_NORMAL)
+        return SNUG_RANK_NONE;
+    memcpy(&bits, &score, sizeof bits);
+    return (bits & 0x80000000u) != 0 ? bits : ~(bits | 0x80000000u);
+}
+
+static bool next_piece(piece_entry *entry, piece_walk *walk)
+{
+    snug_stored_token token;
+
+    if (!walk->is_stored) {
+        *entry = (piece_entry){ .is_escaped = true, .id = UINT64_MAX };
+        if (!snug_json_next(&walk->json, &entry->raw, &entry->value))
+            return false;
+        (void)snug_json_u64(&entry->id, entry->value);
+        return true;
+    }
+    do { /* rows of the model without a token are gaps */
+        if (!snug_stored_next(&walk->stored, &token))
+            return false;
+    } while (token.type == SNUG_STORED_TOKEN_UNUSED || token.text.bytes == 0);
+    *entry = (piece_entry){ .raw = token.text, .id = token.id, .rank = rank_of(&token) };
+    entry->is_unmarked = walk->stored.tokenizer->is_by_scores && token.type == SNUG_STORED_TOKEN_USER_DEFINED;
+    return true;
+}
+
+/* The bytes of the piece, written to `out` unless it is NULL. */
+static size_t write_piece(char *out, const piece_entry *entry)
+{
+    size_t bytes = 0;
+
+    if (entry->is_escaped)
+        return out ? snug_json_unescape(out, entry->raw) : unescaped_bytes(entry->raw);
+    for (size_t i = 0; i < entry->raw.bytes; i++) {
+        const bool is_mark = entry->is_unmarked && entry->raw.data[i] == ' ';
+        const snug_str part =
+            is_mark ? (snug_str){ "\xe2\x96\x81", 3 } : (snug_str){ entry->raw.data + i, 1 };
+
+        if (out)
+            memcpy(out + bytes, part.data, part.bytes);
+        bytes += part.bytes;
+    }
+    return bytes;
+}
+
+typedef struct merge_walk {
+    snug_json_iterator json;
+    snug_stored_strings stored;
+    bool is_stored;
+} merge_walk;
+
+typedef struct merge_entry {
+    snug_json value; /* of JSON */
+    snug_str raw;    /* stored: "left right" */
+} merge_entry;
+
+static merge_walk walk_merges(const snug_tokenizer_parts *parts)
+{
+    merge_walk walk = { .is_stored = parts->stored != NULL };
+
+    if (walk.is_stored)
+        walk.stored = parts->stored->merges;
+    else
+        walk.json = snug_json_iterate(parts->merges);
+    return walk;
+}
+
+static bool next_merge(merge_entry *entry, merge_walk *walk)
+{
+    *entry = (merge_entry){ .raw = { NULL, 0 } };
+    if (!walk->is_stored)
+        return snug_json_next(&walk->json, NULL, &entry->value);
+    if (walk->stored.count == 0)
+        return false;
+    entry->raw = snug_stored_strings_next(&walk->stored);
+    return true;
+}
+
+/* The beginning of a merge as the file writes it, for sentences. */
+static snug_str merge_excerpt(const merge_entry *entry)
+{
+    return entry->raw.data ? (snug_str){ entry->raw.data, snug_min_size(entry->raw.bytes, 60) }
+                           : snug_json_excerpt(entry->value);
+}
+
+/* --- counting ------------------------------------------------------------------------------------------ */
+
+static snug_status measure_pieces(snug_vocabulary_size *size, const snug_tokenizer_parts *parts,
+                                  snug_error *error)
+{
+    piece_walk walk = walk_pieces(parts);
+    piece_entry entry;
     uint64_t count = 0;
     uint64_t end = 0;
 
-    while (snug_json_next(&iterator, &key, &value)) {
-        const size_t bytes = unescaped_bytes(key);
-        uint64_t id;
+    while (next_piece(&entry, &walk)) {
+        const size_t bytes = write_piece(NULL, &entry);
 
-        if (!snug_json_u64(&id, value) || id >= SNUG_ID_NONE)
+        if (entry.id >= SNUG_ID_NONE)
             SNUG_FAIL(error, SNUG_ERR_CORRUPT,
                       "the id of \"%.*s\" should be a number from 0 to 4294967294, but is %.*s",
-                      (int)snug_min_size(key.bytes, 40), key.data, SNUG_STR_ARGS(snug_json_excerpt(value)));
-        end = id + 1 > end ? id + 1 : end;
+                      (int)snug_min_size(entry.raw.bytes, 40), entry.raw.data,
+                      SNUG_STR_ARGS(snug_json_excerpt(entry.value)));
+        end = entry.id + 1 > end ? entry.id + 1 : end;
         size->piece_bytes += bytes;
         size->longest_piece_bytes = (uint32_t)snug_max_size(size->longest_piece_bytes, bytes);
         count++;
     }
     if (count == 0)
-        SNUG_FAIL(error, SNUG_ERR_CORRUPT, "model.vocab should be an object with tokens, but has none");
+        SNUG_FAIL(error, SNUG_ERR_CORRUPT, "the vocabulary has no tokens");
     if (end > count * GAP_FACTOR + GAP_BASE || size->piece_bytes >= UINT32_MAX)
         SNUG_FAIL(error, SNUG_ERR_CORRUPT,
                   "the highest id is %llu, with %llu tokens: ids should have no such gaps",
@@ -130,23 +253,24 @@ static snug_status measure_pieces(snug_vocabulary_size *size, snug_json vocabula
     return SNUG_OK;
 }
 
-static snug_status measure_merges(snug_vocabulary_size *size, snug_json merges, snug_error *error)
+static snug_status measure_merges(snug_vocabulary_size *size, const snug_tokenizer_parts *parts,
+                                  snug_error *error)
 {
-    snug_json_iterator iterator = snug_json_iterate(merges);
-    snug_json value;
+    merge_walk walk = walk_merges(parts);
+    merge_entry entry;
     uint64_t count = 0;
 
-    if (snug_json_kind_of(merges) != SNUG_JSON_ARRAY)
+    if (!walk.is_stored && snug_json_kind_of(parts->merges) != SNUG_JSON_ARRAY)
         SNUG_FAIL(error, SNUG_ERR_CORRUPT, "model.merges should be an array, but is %s",
-                  snug_json_kind_name(snug_json_kind_of(merges)));
-    while (snug_json_next(&iterator, NULL, &value)) {
-        const size_t bytes = snug_json_text(value).bytes;
+                  snug_json_kind_name(snug_json_kind_of(parts->merges)));
+    while (next_merge(&entry, &walk)) {
+        const size_t bytes = walk.is_stored ? entry.raw.bytes : snug_json_text(entry.value).bytes;
 
         size->scratch_bytes = snug_max_size(size->scratch_bytes, bytes);
         count++;
     }
     if (count >= UINT32_MAX)
-        SNUG_FAIL(error, SNUG_ERR_UNSUPPORTED, "model.merges has more than 2^32 entries");
+        SNUG_FAIL(error, SNUG_ERR_UNSUPPORTED, "there are more than 2^32 merges");
     size->merge_count = (uint32_t)count;
     return SNUG_OK;
 }
@@ -161,13 +285,14 @@ snug_status snug_vocabulary_measure(snug_vocabulary_size *size_out, const snug_t
                                     snug_error *error)
 {
     snug_vocabulary_size size = { 0 };
-    const snug_json vocabulary = parts->vocab;
 
-    if (snug_json_kind_of(vocabulary) != SNUG_JSON_OBJECT)
+    if (!parts->stored && snug_json_kind_of(parts->vocab) != SNUG_JSON_OBJECT)
         SNUG_FAIL(error, SNUG_ERR_CORRUPT, "model.vocab should be an object, but is %s",
-                  snug_json_kind_name(snug_json_kind_of(vocabulary)));
-    SNUG_TRY(measure_pieces(&size, vocabulary, error));
-    SNUG_TRY(measure_merges(&size, parts->merges, error));
+                  snug_json_kind_name(snug_json_kind_of(parts->vocab)));
+    SNUG_TRY(measure_pieces(&size, parts, error));
+    SNUG_TRY(measure_merges(&size, parts, error));
+    size.is_by_scores = parts->stored && parts->stored->is_by_scores;
+    /* piece_start and merge_start, or ranks in its place */
     size.block_bytes = 2 * ((uint64_t)size.id_count + 1) * sizeof(uint32_t) +
                        (uint64_t)size.merge_count * sizeof(snug_merge) +
                        (uint64_t)slot_count_of(size.piece_count) * sizeof(uint32_t) + size.piece_bytes;
@@ -192,7 +317,10 @@ static snug_status allocate(snug_text *text, const snug_vocabulary_size *size, s
     text->longest_piece_bytes = size->longest_piece_bytes;
     text->slot_count = slot_count_of(size->piece_count);
     text->piece_start = at;
-    text->merge_start = at + ids;
+    if (size->is_by_scores)
+        text->ranks = at + ids;
+    else
+        text->merge_start = at + ids;
     text->slots = at + 2 * ids;
     text->merges = (snug_merge *)(void *)(at + 2 * ids + text->slot_count);
     text->pieces = (char *)(text->merges + size->merge_count);
@@ -202,27 +330,27 @@ static snug_status allocate(snug_text *text, const snug_vocabulary_size *size, s
 
 /* Lengths by id, then their sums, then the bytes: pieces lie in the order of their ids, so that no length
  * need be kept. Gaps have length 0. */
-static snug_status fill_pieces(snug_text *text, snug_json vocabulary, snug_error *error)
+static snug_status fill_pieces(snug_text *text, const snug_tokenizer_parts *parts, snug_error *error)
 {
-    snug_json_iterator iterator = snug_json_iterate(vocabulary);
-    snug_str key;
-    snug_json value;
-    uint64_t id;
+    piece_walk walk = walk_pieces(parts);
+    piece_entry entry;
 
-    while (snug_json_next(&iterator, &key, &value)) {
-        if (!snug_json_u64(&id, value))
+    while (next_piece(&entry, &walk)) {
+        if (entry.id >= text->id_count)
             continue;
-        if (text->piece_start[id + 1] != 0)
+        if (text->piece_start[entry.id + 1] != 0)
             SNUG_FAIL(error, SNUG_ERR_CORRUPT, "two tokens have the id %llu; the second is \"%.*s\"",
-                      (unsigned long long)id, (int)snug_min_size(key.bytes, 40), key.data);
-        text->piece_start[id + 1] = (uint32_t)unescaped_bytes(key);
+                      (unsigned long long)entry.id, (int)snug_min_size(entry.raw.bytes, 40), entry.raw.data);
+        text->piece_start[entry.id + 1] = (uint32_t)write_piece(NULL, &entry);
+        if (text->ranks)
+            text->ranks[entry.id] = entry.rank;
     }
     for (uint32_t i = 0; i < text->id_count; i++)
         text->piece_start[i + 1] += text->piece_start[i];
-    iterator = snug_json_iterate(vocabulary);
-    while (snug_json_next(&iterator, &key, &value)) {
-        if (snug_json_u64(&id, value))
-            (void)snug_json_unescape(text->pieces + text->piece_start[id], key);
+    walk = walk_pieces(parts);
+    while (next_piece(&entry, &walk)) {
+        if (entry.id < text->id_count)
+            (void)write_piece(text->pieces + text->piece_start[entry.id], &entry);
     }
     return SNUG_OK;
 }
@@ -256,7 +384,28 @@ typedef struct merge_text {
     snug_str whole;
 } merge_text;
 
-static bool read_merge(merge_text *merge, char *scratch, snug_json value)
+/* "left right" in `scratch`, the space at `space`. */
+static void close_gap(merge_text *merge, char *scratch, size_t bytes, size_t space)
+{
+    memmove(scratch + space, scratch + space + 1, bytes - space - 1);
+    merge->left = (snug_str){ scratch, space };
+    merge->right = (snug_str){ scratch + space, bytes - 1 - space };
+    merge->whole = (snug_str){ scratch, bytes - 1 };
+}
+
+/* Of a GGUF file: the first space parts the tokens, unless it is the first token itself. */
+static bool read_stored_merge(merge_text *merge, char *scratch, snug_str raw)
+{
+    const char *space = raw.bytes > 1 ? memchr(raw.data + 1, ' ', raw.bytes - 1) : NULL;
+
+    if (!space)
+        return false;
+    memcpy(scratch, raw.data, raw.bytes);
+    close_gap(merge, scratch, raw.bytes, (size_t)(space - raw.data));
+    return true;
+}
+
+static bool read_json_merge(merge_text *merge, char *scratch, snug_json value)
 {
     snug_json_iterator iterator = snug_json_iterate(value);
     snug_json part[2] = { { NULL }, { NULL } };
@@ -273,41 +422,47 @@ static bool read_merge(merge_text *merge, char *scratch, snug_json value)
         left = (size_t)(space - scratch);
         if (memchr(space + 1, ' ', bytes - left - 1))
             return false;
-        memmove(scratch + left, scratch + left + 1, bytes - left - 1);
-        bytes--;
-    } else {
-        if (snug_json_kind_of(value) != SNUG_JSON_ARRAY || snug_json_count(value) != 2)
-            return false;
-        (void)snug_json_next(&iterator, NULL, &part[0]);
-        (void)snug_json_next(&iterator, NULL, &part[1]);
-        if (snug_json_kind_of(part[0]) != SNUG_JSON_STRING || snug_json_kind_of(part[1]) != SNUG_JSON_STRING)
-            return false;
-        left = snug_json_unescape(scratch, snug_json_string(part[0]));
-        bytes = left + snug_json_unescape(scratch + left, snug_json_string(part[1]));
+        close_gap(merge, scratch, bytes, left);
+        return true;
     }
+    if (snug_json_kind_of(value) != SNUG_JSON_ARRAY || snug_json_count(value) != 2)
+        return false;
+    (void)snug_json_next(&iterator, NULL, &part[0]);
+    (void)snug_json_next(&iterator, NULL, &part[1]);
+    if (snug_json_kind_of(part[0]) != SNUG_JSON_STRING || snug_json_kind_of(part[1]) != SNUG_JSON_STRING)
+        return false;
+    left = snug_json_unescape(scratch, snug_json_string(part[0]));
+    bytes = left + snug_json_unescape(scratch + left, snug_json_string(part[1]));
     merge->left = (snug_str){ scratch, left };
     merge->right = (snug_str){ scratch + left, bytes - left };
     merge->whole = (snug_str){ scratch, bytes };
     return true;
 }
 
-/* First round: how many merges each left piece has. merge_start[left + 1] counts, then becomes the sum. */
-static snug_status count_merges(snug_text *text, snug_json merges, char *scratch, snug_error *error)
+static bool read_merge(merge_text *merge, char *scratch, const merge_entry *entry)
 {
-    snug_json_iterator iterator = snug_json_iterate(merges);
-    snug_json value;
+    return entry->raw.data ? read_stored_merge(merge, scratch, entry->raw)
+                           : read_json_merge(merge, scratch, entry->value);
+}
 
-    while (snug_json_next(&iterator, NULL, &value)) {
+/* First round: how many merges each left piece has. merge_start[left + 1] counts, then becomes the sum. */
+static snug_status count_merges(snug_text *text, const snug_tokenizer_parts *parts, char *scratch,
+                                snug_error *error)
+{
+    merge_walk walk = walk_merges(parts);
+    merge_entry entry;
+
+    while (next_merge(&entry, &walk)) {
         merge_text merge;
         uint32_t left;
 
-        if (!read_merge(&merge, scratch, value))
+        if (!read_merge(&merge, scratch, &entry))
             SNUG_FAIL(error, SNUG_ERR_CORRUPT, "a merge should be two tokens, but is %.*s",
-                      SNUG_STR_ARGS(snug_json_excerpt(value)));
+                      SNUG_STR_ARGS(merge_excerpt(&entry)));
         left = snug_vocabulary_find(text, merge.left);
         if (left == SNUG_ID_NONE)
             SNUG_FAIL(error, SNUG_ERR_CORRUPT, "the merge %.*s begins with something that is no token",
-                      SNUG_STR_ARGS(snug_json_excerpt(value)));
+                      SNUG_STR_ARGS(merge_excerpt(&entry)));
         text->merge_start[left + 1]++;
     }
     for (uint32_t i = 0; i < text->id_count; i++)
@@ -317,24 +472,25 @@ static snug_status count_merges(snug_text *text, snug_json merges, char *scratch
 
 /* Second round: each merge to the next free place of its left piece. Afterwards merge_start[left] has moved
  * to the end of its own run, that is to the start of the next: shifting by one puts it right. */
-static snug_status place_merges(snug_text *text, snug_json merges, char *scratch, snug_error *error)
+static snug_status place_merges(snug_text *text, const snug_tokenizer_parts *parts, char *scratch,
+                                snug_error *error)
 {
-    snug_json_iterator iterator = snug_json_iterate(merges);
-    snug_json value;
+    merge_walk walk = walk_merges(parts);
+    merge_entry entry;
     uint32_t rank = 0;
 
-    while (snug_json_next(&iterator, NULL, &value)) {
+    while (next_merge(&entry, &walk)) {
         merge_text merge;
         uint32_t right;
         uint32_t result;
 
-        if (!read_merge(&merge, scratch, value))
+        if (!read_merge(&merge, scratch, &entry))
             continue;
         right = snug_vocabulary_find(text, merge.right);
         result = snug_vocabulary_find(text, merge.whole);
         if (right == SNUG_ID_NONE || result == SNUG_ID_NONE)
             SNUG_FAIL(error, SNUG_ERR_CORRUPT, "the merge %.*s %s that is no token",
-                      SNUG_STR_ARGS(snug_json_excerpt(value)),
+                      SNUG_STR_ARGS(merge_excerpt(&entry)),
                       right == SNUG_ID_NONE ? "ends with something" : "gives something");
         text->merges[text->merge_start[snug_vocabulary_find(text, merge.left)]++] =
             (snug_merge){ right, rank++, result };
@@ -376,23 +532,30 @@ static void fill_short_ids(snug_text *text)
     }
 }
 
-snug_status snug_vocabulary_read(snug_text *text, const snug_vocabulary_size *size,
-                                 const snug_tokenizer_parts *parts, snug_error *error)
+static snug_status fill_merges(snug_text *text, const snug_vocabulary_size *size,
+                               const snug_tokenizer_parts *parts, snug_error *error)
 {
     snug_buffer scratch = { .memory = text->memory };
     snug_status status;
 
-    SNUG_TRY(allocate(text, size, error));
-    SNUG_TRY(fill_pieces(text, parts->vocab, error));
-    SNUG_TRY(fill_slots(text, error));
     SNUG_TRY(snug_buffer_restart(&scratch, (size_t)size->scratch_bytes, error));
-    status = count_merges(text, parts->merges, scratch.data, error);
+    status = count_merges(text, parts, scratch.data, error);
     if (status == SNUG_OK)
-        status = place_merges(text, parts->merges, scratch.data, error);
+        status = place_merges(text, parts, scratch.data, error);
     snug_buffer_deinit(&scratch);
-    if (status != SNUG_OK)
-        return status;
-    sort_runs(text);
+    if (status == SNUG_OK)
+        sort_runs(text);
+    return status;
+}
+
+snug_status snug_vocabulary_read(snug_text *text, const snug_vocabulary_size *size,
+                                 const snug_tokenizer_parts *parts, snug_error *error)
+{
+    SNUG_TRY(allocate(text, size, error));
+    SNUG_TRY(fill_pieces(text, parts, error));
+    SNUG_TRY(fill_slots(text, error));
+    if (!text->ranks)
+        SNUG_TRY(fill_merges(text, size, parts, error));
     fill_short_ids(text);
     return SNUG_OK;
 }

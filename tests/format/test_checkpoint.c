@@ -135,7 +135,7 @@ static void opens_a_file_by_its_own_path(void **state)
 
     expect_refusal(made, made->folder, SNUG_ERR_IO, made->folder, "no weights");
     snprintf(path, sizeof path, "%s/weights.gguf", made->folder);
-    expect_refusal(made, path, SNUG_ERR_UNSUPPORTED, "weights.gguf", ".safetensors");
+    expect_refusal(made, path, SNUG_ERR_CORRUPT, "weights.gguf", "it is cut");
     snprintf(path, sizeof path, "%s/nothing", made->folder);
     expect_refusal(made, path, SNUG_ERR_IO, "nothing", "no such");
     snprintf(path, sizeof path, "%s//", made->folder);

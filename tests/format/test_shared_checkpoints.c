@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * test_shared_checkpoints.c - the shared fixtures: every damaged folder is refused here or left to the layer
- * that can see its fault, and every sound file is compared with a second reading by jansson and stdio.
+ * test_shared_checkpoints.c - the shared fixtures: every damaged folder or GGUF file is refused here or left
+ * to the layer that can see its fault, and every sound file is compared with a second reading by jansson and
+ * stdio.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -63,6 +64,46 @@ static const struct {
     { "st-shape-wraps", "model.safetensors" },
     { "tokenizer-cut", "tokenizer.json" },
     { "tokenizer-deep", "tokenizer.json" },
+};
+
+/* GGUF files whose structure is at fault, and what the sentence must hold. */
+static const struct {
+    const char *name;
+    const char *sentence;
+} refused_gguf[] = {
+    { "gguf-alignment-0.gguf", "general.alignment is 0" },
+    { "gguf-alignment-3.gguf", "general.alignment is 3" },
+    { "gguf-array-count-2e61.gguf", "2305843009213693952 elements" },
+    { "gguf-array-nested.gguf", "array of arrays" },
+    { "gguf-array-of-arrays.gguf", "array of arrays" },
+    { "gguf-array-strings-2e40.gguf", "1099511627776 elements" },
+    { "gguf-array-type-unknown.gguf", "type 77" },
+    { "gguf-big-endian.gguf", "big-endian" },
+    { "gguf-cut-data.gguf", "cut" },
+    { "gguf-cut-metadata.gguf", "tokenizer.ggml.tokens" },
+    { "gguf-dim-count-2e32.gguf", "4294967295 dimensions" },
+    { "gguf-dim-negative.gguf", "dimension of -32" },
+    { "gguf-dim-zero.gguf", "dimension of 0" },
+    { "gguf-dims-wrap.gguf", "more than 2^64 bytes" },
+    { "gguf-empty.gguf", "not a GGUF file" },
+    { "gguf-key-duplicate.gguf", "given twice" },
+    { "gguf-key-length-max.gguf", "key of metadata 0" },
+    { "gguf-magic.gguf", "not a GGUF file" },
+    { "gguf-name-duplicate.gguf", "'blk.0.ffn_gate.weight' is described twice" },
+    { "gguf-offset-overlap.gguf", "share bytes" },
+    { "gguf-offset-past-end.gguf", "offset 1099511627776" },
+    { "gguf-offset-unaligned.gguf", "multiple of 32" },
+    { "gguf-offset-wraps.gguf", "offset 18446744073709551584" },
+    { "gguf-split.gguf", "split.count is 5" },
+    { "gguf-tensor-count-2e63.gguf", "9223372036854775808 tensors" },
+    { "gguf-tensor-count-one-more.gguf", "no name" },
+    { "gguf-type-removed.gguf", "type 4" },
+    { "gguf-type-row-not-whole.gguf", "block of Q4_K" },
+    { "gguf-type-unknown.gguf", "type 1000" },
+    { "gguf-value-type-unknown.gguf", "type 77" },
+    { "gguf-version-0.gguf", "version 0" },
+    { "gguf-version-1.gguf", "version 1" },
+    { "gguf-version-99.gguf", "version 99" },
 };
 
 static FILE *open_list(void)
@@ -145,6 +186,58 @@ static void refuses_what_can_be_seen_here(void **state)
     print_message("%zu folders refused here, %zu opened and left to later layers\n", refused_count,
                   opened_count);
     assert_int_equal(refused_count, SNUG_COUNT(refused_here));
+    snug_memory_destroy(memory);
+}
+
+static const char *sentence_of(const char *name)
+{
+    for (size_t i = 0; i < SNUG_COUNT(refused_gguf); i++)
+        if (strcmp(refused_gguf[i].name, name) == 0)
+            return refused_gguf[i].sentence;
+    return NULL;
+}
+
+static void try_gguf_case(snug_memory *memory, const char *name, const char *expect)
+{
+    const char *sentence = sentence_of(name);
+    snug_checkpoint *checkpoint = NULL;
+    snug_error error = { .text = "" };
+    char path[512];
+    snug_status status;
+
+    snprintf(path, sizeof path, FIXTURES "/bad/%s", name);
+    status = snug_checkpoint_open(&checkpoint, memory, path, &error);
+    snug_checkpoint_close(checkpoint);
+    print_message("%-7s %-30s %s\n", status == SNUG_OK ? "opened" : "refused", name,
+                  status == SNUG_OK ? "" : error.text);
+    if (status == SNUG_OK && sentence)
+        fail_msg("%s was opened", name);
+    if (status != SNUG_OK && (strcmp(expect, "accept") == 0 || !strstr(error.text, name) ||
+                              (sentence && !strstr(error.text, sentence))))
+        fail_msg("%s (%s): %s", name, expect, error.text);
+}
+
+static void refuses_gguf_files_of_damaged_structure(void **state)
+{
+    FILE *list = open_list();
+    snug_memory *memory = new_memory();
+    size_t listed_count = 0;
+    char line[512];
+
+    (void)state;
+    while (fgets(line, sizeof line, list)) {
+        char name[128];
+        char expect[32];
+
+        assert_int_equal(sscanf(line, "%127[^\t]\t%31[^\t]", name, expect), 2);
+        if (!strstr(name, ".gguf"))
+            continue;
+        try_gguf_case(memory, name, expect);
+        listed_count += sentence_of(name) != NULL;
+    }
+    fclose(list);
+    assert_int_equal(listed_count, SNUG_COUNT(refused_gguf));
+    assert_int_equal(snug_memory_read_all(memory).used_bytes, 0);
     snug_memory_destroy(memory);
 }
 
@@ -337,6 +430,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(refuses_what_can_be_seen_here),
+        cmocka_unit_test(refuses_gguf_files_of_damaged_structure),
         cmocka_unit_test(refuses_tensors_that_do_not_fit),
         cmocka_unit_test(names_the_type_that_no_weight_may_have),
         cmocka_unit_test(reads_every_tensor_as_a_second_reader_does),

@@ -223,6 +223,9 @@ static const fixture fixtures[] = {
     { SHARED("openelm"), 1e-2 },
     { SHARED("gemma3n"), 2e-2 },
     { SHARED("gemma3n-text"), 2e-2 },
+    { SHARED("qwen3-mlx4"), 3e-1 },
+    { SHARED("llama-mlx8"), 3e-1 },
+    { SHARED("gemma3-mlx-mixed"), 4e-1 },
 };
 
 /* Threads are what the thread sanitizer looks at, at ten times the cost: three fixtures show them all. */
@@ -304,6 +307,9 @@ int main(void)
         TESTS_ON(7),
         TESTS_ON(8),
         TESTS_ON(9),
+        TESTS_ON(10),
+        TESTS_ON(11),
+        TESTS_ON(12),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

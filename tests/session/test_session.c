@@ -17,6 +17,10 @@
 
 #define MODEL SNUG_SOURCE_FOLDER "/models/mini"
 
+/* Computes sequences of more than 128 tokens with other rotary factors. */
+#define LONGROPE       SNUG_SHARED_FOLDER "/fixtures/phi3"
+#define LONGROPE_LIMIT 128
+
 typedef struct rig {
     snug_memory *memory;
     snug_model *model;
@@ -25,8 +29,9 @@ typedef struct rig {
     uint32_t vocabulary;
 } rig;
 
-static void rig_open(rig *r, uint32_t context, uint32_t chunk)
+static void rig_open_model(rig *r, const char *path, bool exact, uint32_t context, uint32_t chunk)
 {
+    const snug_model_options model = { .struct_size = sizeof model, .exact = exact };
     const snug_session_options options = {
         .struct_size = sizeof options, .context_tokens = context, .prefill_chunk = chunk, .threads = 2
     };
@@ -34,14 +39,19 @@ static void rig_open(rig *r, uint32_t context, uint32_t chunk)
     snug_error error = { SNUG_OK, "" };
 
     assert_int_equal(snug_memory_create(&r->memory, NULL), SNUG_OK);
-    if (snug_model_open(&r->model, r->memory, MODEL, NULL, &error) != SNUG_OK)
+    if (snug_model_open(&r->model, r->memory, path, &model, &error) != SNUG_OK)
         fail_msg("%s", error.text);
-    if (snug_text_open(&r->text, r->memory, MODEL, &error) != SNUG_OK)
+    if (snug_text_open(&r->text, r->memory, path, &error) != SNUG_OK)
         fail_msg("%s", error.text);
     if (snug_session_create(&r->session, r->model, r->memory, &options, &error) != SNUG_OK)
         fail_msg("%s", error.text);
     snug_model_read_info(&info, r->model);
     r->vocabulary = info.vocabulary;
+}
+
+static void rig_open(rig *r, uint32_t context, uint32_t chunk)
+{
+    rig_open_model(r, MODEL, false, context, chunk);
 }
 
 static void rig_close(rig *r)
@@ -310,6 +320,212 @@ static void every_reservation_may_fail(void **state)
     assert_true(n > 12); /* there were that many reservations to fail */
 }
 
+/* --- a model that computes long sequences otherwise ---------------------------------------------------- */
+
+static bool has_longrope(void)
+{
+    FILE *file = fopen(LONGROPE "/config.json", "rb");
+
+    if (!file)
+        printf("SKIPPED: %s is not there\n", LONGROPE);
+    else
+        fclose(file);
+    return file != NULL;
+}
+
+/* Ids of ordinary tokens, the same every time. */
+static void make_ids(uint32_t *ids, size_t count, uint32_t seed)
+{
+    for (size_t i = 0; i < count; i++) {
+        seed = seed * 1664525u + 1013904223u;
+        ids[i] = 10 + (seed >> 8) % 700;
+    }
+}
+
+typedef struct recomputes {
+    uint32_t events;
+    snug_recompute last;
+    uint32_t logits; /* reported by eval */
+} recomputes;
+
+static void note_recompute(void *user, const snug_recompute *recompute)
+{
+    recomputes *r = user;
+
+    r->events++;
+    r->last = *recompute;
+}
+
+static bool count_logits(void *user, uint32_t position, const float *logits)
+{
+    recomputes *r = user;
+
+    (void)position;
+    (void)logits;
+    r->logits++;
+    return true;
+}
+
+/* One turn: the answer follows the prompt in `ids`. */
+static snug_generate_result take_turn(rig *r, recomputes *told, uint32_t *ids, size_t count,
+                                      uint32_t max_tokens)
+{
+    const snug_generate_options options = { .struct_size = sizeof options,
+                                            .max_tokens = max_tokens,
+                                            .ignore_eos = true,
+                                            .on_recompute = note_recompute,
+                                            .user = told };
+    snug_generate_result result = { .struct_size = sizeof result };
+    snug_error error = { SNUG_OK, "" };
+
+    if (snug_session_generate(&result, r->session, NULL, ids, count, ids + count, &options, &error) !=
+        SNUG_OK)
+        fail_msg("%s", error.text);
+    assert_int_equal(result.generated_tokens, max_tokens);
+    return result;
+}
+
+/* The same prompt in a session that never held anything gives the same answer and the same logits. */
+static void check_against_fresh(const rig *r, const uint32_t *ids, size_t count, uint32_t max_tokens,
+                                float tolerance)
+{
+    recomputes told = { 0 };
+    uint32_t fresh_ids[400];
+    rig fresh;
+
+    memcpy(fresh_ids, ids, count * sizeof *ids);
+    rig_open_model(&fresh, LONGROPE, false, 600, 64);
+    take_turn(&fresh, &told, fresh_ids, count, max_tokens);
+    assert_int_equal(told.events, 0);
+    assert_memory_equal(fresh_ids + count, ids + count, max_tokens * sizeof *ids);
+    for (uint32_t i = 0; i < fresh.vocabulary; i++) {
+        const float difference = snug_session_logits(fresh.session)[i] - snug_session_logits(r->session)[i];
+
+        assert_true(difference <= tolerance && -difference <= tolerance);
+    }
+    rig_close(&fresh);
+}
+
+static void a_conversation_that_grows_long_is_computed_again_once(void **state)
+{
+    recomputes told = { 0 };
+    snug_generate_result result;
+    uint32_t ids[400];
+    rig r;
+
+    (void)state;
+    if (!has_longrope())
+        skip();
+    rig_open_model(&r, LONGROPE, false, 600, 64);
+    make_ids(ids, 60, 1);
+    result = take_turn(&r, &told, ids, 60, 20);
+    assert_int_equal(result.recomputed_tokens, 0);
+    assert_int_equal(result.recompute_reason, SNUG_RECOMPUTE_NONE);
+
+    /* 120 tokens are within the limit, but the answer may pass it: before its first token, not inside. */
+    make_ids(ids + 80, 40, 2);
+    result = take_turn(&r, &told, ids, 120, 20);
+    assert_int_equal(told.events, 1);
+    assert_int_equal(told.last.reason, SNUG_RECOMPUTE_LONGER);
+    assert_int_equal(told.last.tokens, 79);
+    assert_int_equal(told.last.limit_tokens, LONGROPE_LIMIT);
+    assert_int_equal(result.recomputed_tokens, 79);
+    assert_int_equal(result.recompute_reason, SNUG_RECOMPUTE_LONGER);
+    assert_int_equal(result.reused_tokens, 0);
+    check_against_fresh(&r, ids, 120, 20, 0.0f);
+
+    /* Later turns go on with what there is; rounding differs, since tokens were grouped otherwise. */
+    make_ids(ids + 140, 30, 3);
+    result = take_turn(&r, &told, ids, 170, 20);
+    assert_int_equal(result.recomputed_tokens, 0);
+    assert_int_equal(result.reused_tokens, 139);
+    check_against_fresh(&r, ids, 170, 20, 0.05f);
+
+    /* Nor does a turn that would be short enough again. */
+    result = take_turn(&r, &told, ids, 100, 5);
+    assert_int_equal(result.reused_tokens, 99);
+    assert_int_equal(told.events, 1);
+    rig_close(&r);
+}
+
+static void a_new_conversation_is_computed_for_its_own_length(void **state)
+{
+    recomputes told = { 0 };
+    uint32_t ids[400];
+    rig r;
+
+    (void)state;
+    if (!has_longrope())
+        skip();
+    rig_open_model(&r, LONGROPE, false, 600, 64);
+    make_ids(ids, 150, 1);
+    take_turn(&r, &told, ids, 150, 10);
+    make_ids(ids, 60, 7);
+    take_turn(&r, &told, ids, 60, 20); /* as a fresh one: with the short factors */
+    assert_int_equal(told.events, 0);
+    check_against_fresh(&r, ids, 60, 20, 0.0f);
+    rig_close(&r);
+}
+
+static void tokens_appended_beyond_the_limit_compute_all_again(void **state)
+{
+    recomputes told = { 0 };
+    const snug_eval_options options = { .struct_size = sizeof options,
+                                        .on_logits = count_logits,
+                                        .on_recompute = note_recompute,
+                                        .user = &told };
+    uint32_t ids[400];
+    rig r, fresh;
+
+    (void)state;
+    if (!has_longrope())
+        skip();
+    rig_open_model(&r, LONGROPE, false, 600, 64);
+    rig_open_model(&fresh, LONGROPE, false, 600, 64);
+    make_ids(ids, 60, 1);
+    take_turn(&r, &told, ids, 60, 20);
+    make_ids(ids + 79, 60, 5);
+    assert_int_equal(snug_session_eval(r.session, ids + 79, 60, &options, NULL), SNUG_OK);
+    assert_int_equal(told.events, 1);
+    assert_int_equal(told.last.tokens, 79);
+    assert_int_equal(told.logits, 60); /* of the new ones only */
+    eval(&fresh, ids, 139);
+    assert_memory_equal(snug_session_logits(r.session), snug_session_logits(fresh.session),
+                        r.vocabulary * sizeof(float));
+    make_ids(ids, 60, 6);
+    assert_int_equal(snug_session_eval(r.session, ids, 60, &options, NULL), SNUG_OK);
+    assert_int_equal(told.events, 1);
+    rig_close(&fresh);
+    rig_close(&r);
+}
+
+/* That the ids are the reference's is in test_golden.c (greedy_crossing). */
+static void exact_mode_follows_the_length_reached(void **state)
+{
+    recomputes told = { 0 };
+    snug_generate_result result;
+    uint32_t ids[400];
+    rig r;
+
+    (void)state;
+    if (!has_longrope())
+        skip();
+    rig_open_model(&r, LONGROPE, true, 600, 64);
+    make_ids(ids, 108, 1);
+    result = take_turn(&r, &told, ids, 108, 48);
+    assert_int_equal(told.events, 1); /* inside the answer: when it reached 129 tokens */
+    assert_int_equal(told.last.reason, SNUG_RECOMPUTE_LONGER);
+    assert_int_equal(told.last.tokens, LONGROPE_LIMIT);
+    assert_int_equal(result.recomputed_tokens, LONGROPE_LIMIT);
+    result = take_turn(&r, &told, ids, 50, 5);
+    assert_int_equal(told.events, 2);
+    assert_int_equal(told.last.reason, SNUG_RECOMPUTE_SHORTER);
+    assert_int_equal(result.recomputed_tokens, 49);
+    assert_int_equal(result.reused_tokens, 0);
+    assert_string_equal(snug_recompute_reason_name(result.recompute_reason), "shorter");
+    rig_close(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -321,6 +537,10 @@ int main(void)
         cmocka_unit_test(nothing_is_allocated_while_tokens_are_computed),
         cmocka_unit_test(what_cannot_be_done_is_refused_with_a_sentence),
         cmocka_unit_test(every_reservation_may_fail),
+        cmocka_unit_test(a_conversation_that_grows_long_is_computed_again_once),
+        cmocka_unit_test(a_new_conversation_is_computed_for_its_own_length),
+        cmocka_unit_test(tokens_appended_beyond_the_limit_compute_all_again),
+        cmocka_unit_test(exact_mode_follows_the_length_reached),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

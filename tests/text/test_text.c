@@ -217,6 +217,9 @@ static void matches_added_tokens_leftmost_and_longest(void **state)
     /* Matched in normalized text: A and a ring, one character and two, are the token's Angstrom sign. */
     CHECK_IDS(&opened, "\xc3\x85ngstrom", 0, ID_NORMAL);
     CHECK_IDS(&opened, "A\xcc\x8angstrom", 0, ID_NORMAL);
+    /* U+11A7 is no final consonant: NFC leaves it alone, but not U+11A8. */
+    CHECK_IDS(&opened, "\xea\xb0\x80\xe1\x86\xa7", 0, 0xea, 0xb0, 0x80, 0xe1, 0x86, 0xa7);
+    CHECK_IDS(&opened, "\xea\xb0\x80\xe1\x86\xa8", 0, 0xea, 0xb0, 0x81);
     check_decoded(&opened, ids, 3, 0, "a<s><s>>>", 9);
     check_decoded(&opened, ids, 3, SNUG_DECODE_SKIP_SPECIAL, "a<s>>>", 6);
     assert_int_equal(snug_text_find(opened.text, "<s>>>"), ID_LONG);

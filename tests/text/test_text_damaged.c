@@ -35,6 +35,9 @@ static const damaged_case cases[] = {
     { "tokenizer-regex-empty-match", NULL, NULL },
     { "tokenizer-regex-invalid", "missing terminating ]", NULL },
     { "tokenizer-regex-slow", NULL, "takes too long" },
+    { "good.gguf", NULL, NULL },
+    { "gguf-merge-missing-token.gguf", "begins with something that is no token", NULL },
+    { "gguf-pre-unknown.gguf", "tokenizer.ggml.pre is \"nobody-knows\"", NULL },
 };
 
 /* The text of fixtures/bad/README.md, with a run of `run` letters. */

@@ -24,6 +24,7 @@ static json_t *load(const char *fixture, const char *name)
     return root;
 }
 
+/* A fixture, or a file below it. */
 static void open_fixture(opened_text *opened, const char *fixture)
 {
     char path[1024];
@@ -157,6 +158,31 @@ static void renders_conversations_as_transformers(void **state)
     }
 }
 
+static void renders_conversations_from_gguf(void **state)
+{
+    static const char *const files[][2] = {
+        { "gguf/llama-tied-bf16.gguf", "llama-tied" }, { "gguf/llama-untied-f16.gguf", "llama-untied" },
+        { "gguf/qwen3-bf16.gguf", "qwen3" },           { "gguf/phi3-bf16.gguf", "phi3" },
+        { "gguf/smollm3-bf16.gguf", "smollm3" },       { "gguf/gemma3-bf16.gguf", "gemma3" },
+        { "gguf/gemma3n-bf16.gguf", "gemma3n-text" },
+    };
+
+    (void)state;
+    if (!shared_has("fixtures/gguf/README.md"))
+        skip();
+    for (size_t i = 0; i < SNUG_COUNT(files); i++) {
+        json_t *root = load(files[i][1], "chat.expected.json");
+        const json_t *cases = json_object_get(root, "cases");
+        opened_text opened;
+
+        open_fixture(&opened, files[i][0]);
+        for (size_t j = 0; j < json_array_size(cases); j++)
+            check_chat(&opened, json_array_get(cases, j));
+        json_decref(root);
+        opened_text_close(&opened);
+    }
+}
+
 static void knows_the_ids_that_files_name(void **state)
 {
     opened_text opened;
@@ -181,6 +207,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(encodes_and_decodes_as_the_tokenizers_library),
         cmocka_unit_test(renders_conversations_as_transformers),
+        cmocka_unit_test(renders_conversations_from_gguf),
         cmocka_unit_test(knows_the_ids_that_files_name),
     };
 

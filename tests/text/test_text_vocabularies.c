@@ -68,18 +68,6 @@ static const published gpt2 = {
     .megabytes_max = 3,
 };
 
-static char *read_shared(const char *name, const char *suffix, size_t *bytes_out)
-{
-    char path[1024];
-    char *data;
-
-    snprintf(path, sizeof path, "%s/tokenizers/%s%s", SNUG_SHARED_FOLDER, name, suffix);
-    data = file_read(path, bytes_out);
-    if (!data)
-        fail_msg("%s is not there", path);
-    return data;
-}
-
 /* --- tokenizer.json from parts ---------------------------------------------------------------------- */
 
 /* Lines "left right"; a first line "#version" and \r before \n are left out. */
@@ -180,56 +168,15 @@ static void open_vocabulary(opened_text *opened, model_folder *folder, const pub
 
 /* --- comparisons -------------------------------------------------------------------------------------- */
 
-static size_t read_line_of_ids(uint32_t *ids, size_t capacity, const char **line)
-{
-    size_t count = 0;
-
-    while (**line != '\n' && **line != '\0') {
-        char *end;
-        const unsigned long id = strtoul(*line, &end, 10);
-
-        if (end == *line) {
-            (*line)++;
-            continue;
-        }
-        assert_true(count < capacity);
-        ids[count++] = (uint32_t)id;
-        *line = end;
-    }
-    *line += **line == '\n';
-    return count;
-}
-
 static void check_goldens(const published *vocabulary)
 {
-    static const char separator[] = "\n__ggml_vocab_test__\n";
-    uint32_t ids[1024];
     model_folder folder;
     opened_text opened;
-    size_t bytes;
-    size_t lines_bytes;
-    char *texts = read_shared(vocabulary->golden, ".inp", &bytes);
-    char *lines = read_shared(vocabulary->golden, ".out", &lines_bytes);
-    const char *line = lines;
-    const char *next;
-    size_t checked = 0;
 
     open_vocabulary(&opened, &folder, vocabulary);
-    for (const char *text = texts; text; text = next) {
-        const char *end = strstr(text, separator);
-        const size_t length = end ? (size_t)(end - text) : strlen(text);
-        const size_t count = read_line_of_ids(ids, SNUG_COUNT(ids), &line);
-
-        check_ids(&opened, text, length, SNUG_ENCODE_NO_PARSE_SPECIAL, ids, count);
-        check_decoded(&opened, ids, count, 0, text, length);
-        next = end ? end + strlen(separator) : NULL;
-        checked++;
-    }
-    assert_int_equal(checked, 47);
+    check_published(&opened, vocabulary->golden);
     opened_text_close(&opened);
     model_folder_remove(&folder);
-    free(texts);
-    free(lines);
 }
 
 static void encodes_llama_3_as_published(void **state)
@@ -308,7 +255,8 @@ static size_t random_text(char *out, size_t characters, snug_random *random)
         const uint32_t *range = ranges[snug_random_next(random) % SNUG_COUNT(ranges)];
         const uint32_t code = range[0] + (uint32_t)(snug_random_next(random) % range[1]);
 
-        bytes += snug_utf8_write(out + bytes, code);
+        /* utf8proc, which the results are compared with, composes U+11A7 where Unicode does not. */
+        bytes += snug_utf8_write(out + bytes, code == 0x11a7 ? 0x11a8 : code);
     }
     return bytes;
 }

@@ -11,8 +11,8 @@
 
 #include "memory/memory.h"
 
-static const char *const file_names[] = { "config.json", "model.safetensors", "tokenizer.json",
-                                          "tokenizer_config.json", "chat_template.jinja" };
+static const char *const file_names[] = { "config.json",           "model.safetensors",   "tokenizer.json",
+                                          "tokenizer_config.json", "chat_template.jinja", "tokenizer.model" };
 
 void model_folder_create(model_folder *folder)
 {
@@ -233,4 +233,63 @@ void growing_add_json(growing_text *text, const char *data, size_t bytes)
             growing_add(text, &data[i], 1);
     }
     growing_add(text, "\"", 1);
+}
+
+char *read_shared(const char *name, const char *suffix, size_t *bytes_out)
+{
+    char path[1024];
+    char *data;
+
+    snprintf(path, sizeof path, "%s/tokenizers/%s%s", SNUG_SHARED_FOLDER, name, suffix);
+    data = file_read(path, bytes_out);
+    if (!data)
+        fail_msg("%s is not there", path);
+    return data;
+}
+
+static size_t read_line_of_ids(uint32_t *ids, size_t capacity, const char **line)
+{
+    size_t count = 0;
+
+    while (**line != '\n' && **line != '\0') {
+        char *end;
+        const unsigned long id = strtoul(*line, &end, 10);
+
+        if (end == *line) {
+            (*line)++;
+            continue;
+        }
+        assert_true(count < capacity);
+        ids[count++] = (uint32_t)id;
+        *line = end;
+    }
+    *line += **line == '\n';
+    return count;
+}
+
+void check_published(const opened_text *opened, const char *name)
+{
+    static const char separator[] = "\n__ggml_vocab_test__\n";
+    uint32_t ids[1024];
+    size_t bytes;
+    size_t lines_bytes;
+    char *texts = read_shared(name, ".inp", &bytes);
+    char *lines = read_shared(name, ".out", &lines_bytes);
+    const char *line = lines;
+    const char *next;
+    size_t checked = 0;
+
+    for (const char *text = texts; text; text = next) {
+        const char *end = strstr(text, separator);
+        const size_t length = end ? (size_t)(end - text) : strlen(text);
+        const size_t count = read_line_of_ids(ids, SNUG_COUNT(ids), &line);
+
+        check_ids(opened, text, length, SNUG_ENCODE_NO_PARSE_SPECIAL, ids, count);
+        check_decoded(opened, ids, count, 0, text, length);
+        next = end ? end + strlen(separator) : NULL;
+        checked++;
+    }
+    assert_int_equal(checked, 47);
+    free(texts);
+    free(lines);
 }

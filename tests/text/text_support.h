@@ -49,6 +49,11 @@ void check_ids(const opened_text *opened, const char *utf8, size_t bytes, unsign
 void check_decoded(const opened_text *opened, const uint32_t *ids, size_t count, unsigned flags,
                    const char *expected, size_t bytes);
 
+/* shared/tokenizers/NAME and `suffix`, as file_read(); the test fails when it is not there. */
+char *read_shared(const char *name, const char *suffix, size_t *bytes_out);
+/* The texts of shared/tokenizers/NAME.inp against the ids of NAME.out, both ways. */
+void check_published(const opened_text *opened, const char *name);
+
 /* A JSON array of ids, to be freed. */
 uint32_t *ids_from_json(const json_t *list, size_t *count_out);
 

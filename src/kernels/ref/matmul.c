@@ -11,6 +11,7 @@
 
 #include "base/float16.h"
 #include "base/size.h"
+#include "kernels/decode.h"
 
 enum {
     LANES = 16,
@@ -115,6 +116,39 @@ static void run_bf16(const snug_matmul_task *task)
     run(task, unpack_bf16, 2);
 }
 
+/* The same from quantized rows. */
+static void run_unpacked(const snug_matmul_task *task)
+{
+    snug_unpack_fn *unpack = snug_unpack_c[task->weight.type];
+
+    for (size_t row = 0; row < task->weight.rows; row++) {
+        for (size_t token = 0; token < task->tokens; token++)
+            task->out[token * task->out_stride + row] = 0.0f;
+        for (size_t column = 0; column < task->weight.columns; column += STRETCH) {
+            const size_t n = snug_min_size(STRETCH, task->weight.columns - column);
+            float values[STRETCH];
+
+            unpack(values, &task->weight, row, column, n);
+            for (size_t token = 0; token < task->tokens; token++) {
+                const unsigned char *input = (const unsigned char *)task->input + token * task->input_bytes;
+
+                task->out[token * task->out_stride + row] += dot(values, (const float *)input + column, n);
+            }
+        }
+    }
+}
+
+static void fill_unpacked(snug_kernels *kernels)
+{
+#define MATMUL(TYPE, name)                                                                                   \
+    static const snug_matmul matmul_##TYPE = { name " x f32, c", input_bytes, prepare, scratch_bytes,        \
+                                               run_unpacked };                                               \
+                                                                                                             \
+    kernels->matmul_few[SNUG_TYPE_##TYPE] = kernels->matmul_many[SNUG_TYPE_##TYPE] = &matmul_##TYPE;
+    SNUG_DECODED_TYPES(MATMUL)
+#undef MATMUL
+}
+
 void snug_matmul_fill_c(snug_kernels *kernels)
 {
     static const snug_matmul matmul_f32 = { "f32 x f32, c", input_bytes, prepare, scratch_bytes, run_f32 };
@@ -124,4 +158,5 @@ void snug_matmul_fill_c(snug_kernels *kernels)
     kernels->matmul_few[SNUG_TYPE_F32] = kernels->matmul_many[SNUG_TYPE_F32] = &matmul_f32;
     kernels->matmul_few[SNUG_TYPE_F16] = kernels->matmul_many[SNUG_TYPE_F16] = &matmul_f16;
     kernels->matmul_few[SNUG_TYPE_BF16] = kernels->matmul_many[SNUG_TYPE_BF16] = &matmul_bf16;
+    fill_unpacked(kernels);
 }

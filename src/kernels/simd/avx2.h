@@ -171,6 +171,31 @@ KERNEL_INLINE float vf_sum(vf x)
     return _mm_cvtss_f32(_mm_add_ss(sum, _mm_movehdup_ps(sum)));
 }
 
+KERNEL_INLINE vf vf_larger_magnitude(vf a, vf b)
+{
+    const __m256i magnitude = _mm256_set1_epi32(0x7fffffff);
+
+    return _mm256_castsi256_ps(_mm256_max_epu32(_mm256_and_si256(_mm256_castps_si256(a), magnitude),
+                                                _mm256_and_si256(_mm256_castps_si256(b), magnitude)));
+}
+
+KERNEL_INLINE float vf_largest_magnitude(vf x)
+{
+    const __m256i bits = _mm256_and_si256(_mm256_castps_si256(x), _mm256_set1_epi32(0x7fffffff));
+    __m128i max = _mm_max_epu32(_mm256_castsi256_si128(bits), _mm256_extracti128_si256(bits, 1));
+
+    max = _mm_max_epu32(max, _mm_unpackhi_epi64(max, max));
+    return _mm_cvtss_f32(_mm_castsi128_ps(_mm_max_epu32(max, _mm_srli_epi64(max, 32))));
+}
+
+KERNEL_INLINE void vf_store_i8(int8_t *out, vf x)
+{
+    const __m256i whole = _mm256_cvtps_epi32(x);
+    const __m128i words = _mm_packs_epi32(_mm256_castsi256_si128(whole), _mm256_extracti128_si256(whole, 1));
+
+    _mm_storel_epi64((void *)out, _mm_packs_epi16(words, words));
+}
+
 KERNEL_INLINE vf vf_first_or(vf x, vf other, size_t n)
 {
     return _mm256_blendv_ps(other, x, _mm256_castsi256_ps(vf_first(n)));

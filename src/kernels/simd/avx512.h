@@ -11,6 +11,7 @@
 
 #include <immintrin.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "kernels/simd/inline.h"
 
@@ -149,6 +150,28 @@ KERNEL_INLINE vf vf_times_power(vf x, vf n)
 KERNEL_INLINE float vf_sum(vf x)
 {
     return _mm512_reduce_add_ps(x);
+}
+
+/* The larger of |a| and |b|, and the largest |x|; a NaN counts as larger than anything. */
+KERNEL_INLINE vf vf_larger_magnitude(vf a, vf b)
+{
+    const __m512i magnitude = _mm512_set1_epi32(0x7fffffff);
+
+    return _mm512_castsi512_ps(_mm512_max_epu32(_mm512_and_si512(_mm512_castps_si512(a), magnitude),
+                                                _mm512_and_si512(_mm512_castps_si512(b), magnitude)));
+}
+
+KERNEL_INLINE float vf_largest_magnitude(vf x)
+{
+    const __m512i bits = _mm512_and_si512(_mm512_castps_si512(x), _mm512_set1_epi32(0x7fffffff));
+
+    return _mm_cvtss_f32(_mm_castsi128_ps(_mm_cvtsi32_si128((int32_t)_mm512_reduce_max_epu32(bits))));
+}
+
+/* Whole numbers from -128 to 127 as integers of 8 bits. */
+KERNEL_INLINE void vf_store_i8(int8_t *out, vf x)
+{
+    _mm_storeu_si128((void *)out, _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(x)));
 }
 
 /* The first n lanes of x, and `other` in the rest. */

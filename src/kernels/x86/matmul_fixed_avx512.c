@@ -308,7 +308,8 @@ static void panel_multiply(const panel_task *task, size_t tokens)
 KERNEL_INLINE void run(const snug_matmul_task *task, snug_type type)
 {
     const unsigned char *integers = task->input;
-    const unsigned char *scales = integers + snug_divide_up(task->weight.columns, BLOCK) * BLOCK * sizeof(int16_t);
+    const unsigned char *scales =
+        integers + snug_divide_up(task->weight.columns, BLOCK) * BLOCK * sizeof(int16_t);
 
     for (size_t row = 0; row < task->weight.rows; row += PANEL_ROWS) {
         const unsigned char *weight = (const unsigned char *)task->weight.data + row * task->weight.row_bytes;

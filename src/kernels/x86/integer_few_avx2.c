@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The products of quantized weights with few tokens for AVX2. VPMADDUBSW sums two products in 16 bits and
+ * saturates: 63 * 127 * 2 and 128 * 127 * 2 are less than 2^15.
+ */
+#include <string.h>
+
+#include "kernels/simd/avx2.h"
+#include "kernels/x86/integer_unpack.h"
+
+#define INTEGER_FEW_FILL snug_integer_few_fill_avx2
+
+/* Sums of four products; `w` is 0 to 63. */
+KERNEL_INLINE __m256i dot_unsigned(__m256i w, __m256i x)
+{
+    return _mm256_madd_epi16(_mm256_maddubs_epi16(w, x), _mm256_set1_epi16(1));
+}
+
+/* The same; `w` is -128 to 127 and gives its sign to `x`. */
+KERNEL_INLINE __m256i dot_signed(__m256i w, __m256i x)
+{
+    return dot_unsigned(_mm256_abs_epi8(w), _mm256_sign_epi8(x, w));
+}
+
+#include "kernels/body/integer_few.inc"
