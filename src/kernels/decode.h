@@ -15,7 +15,8 @@
 
 /*
  * Up to 256 values of a row: value[i] = scale[i / 16] * integer[i] + minimum[i / 16], the product rounded to
- * f32 before the sum. That gives every type's values bit for bit. Integers of blocks are -128 .. 127,
+ * f32 before the sum. That gives every type's values bit for bit; a type without minimums has -0, which
+ * changes nothing. Integers of blocks are -128 .. 127,
  * those of AFFINE8 0 .. 255.
  */
 typedef struct snug_decoded {

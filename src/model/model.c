@@ -24,8 +24,8 @@ static const snug_family *find_family(const snug_checkpoint *checkpoint, snug_er
         return family;
     snug_family_names(known, sizeof known);
     snug_fail(error, SNUG_ERR_UNSUPPORTED,
-              "%s/config.json: model_type \"%.*s\" is not a family this build knows (%s)",
-              snug_checkpoint_path(checkpoint), (int)snug_min_size(type.bytes, 60),
+              "%.300s: model_type \"%.*s\" is not a family this build knows (%s)",
+              snug_checkpoint_config_path(checkpoint), (int)snug_min_size(type.bytes, 60),
               type.data ? type.data : "", known);
     return NULL;
 }
@@ -149,11 +149,19 @@ snug_status snug_model_check_shape(const snug_model *model, const char *embeddin
 
     if (s->layer_count > snug_checkpoint_tensor_count(model->checkpoint))
         SNUG_FAIL(error, SNUG_ERR_CORRUPT,
-                  "%s/config.json: num_hidden_layers is %u, but the weight files hold only %zu tensors",
-                  snug_checkpoint_path(model->checkpoint), s->layer_count,
+                  "%.300s: num_hidden_layers is %u, but the weight files hold only %zu tensors",
+                  snug_checkpoint_config_path(model->checkpoint), s->layer_count,
                   snug_checkpoint_tensor_count(model->checkpoint));
     return snug_checkpoint_weight(&embedding, model->checkpoint, embedding_name, s->vocabulary, s->hidden,
                                   error);
+}
+
+/* The type of most weight bytes so far. */
+static void count_type(snug_model *model, const snug_weight *weight)
+{
+    model->type_bytes[weight->type] += snug_weight_bytes(weight);
+    if (model->type_bytes[weight->type] > model->type_bytes[model->main_type])
+        model->main_type = weight->type;
 }
 
 snug_status snug_model_bind_matrix(snug_weight *weight_out, snug_model *model, const char *name,
@@ -165,11 +173,11 @@ snug_status snug_model_bind_matrix(snug_weight *weight_out, snug_model *model, c
                   snug_checkpoint_path(model->checkpoint), name, snug_type_layout_of(weight_out->type)->name);
     SNUG_ASSERT(columns <= model->shape.widest_input);
     model->matmul_types |= 1u << weight_out->type;
+    count_type(model, weight_out);
     model->parameters += (uint64_t)rows * columns;
     /* The embedding is read by rows, unless it is also the head; with a head of its own, not as a whole. */
     if (model->embedding.data || model->shape.is_tied)
         model->token_weight_bytes += snug_weight_bytes(weight_out);
-    model->main_type = weight_out->type;
     return SNUG_OK;
 }
 

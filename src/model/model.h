@@ -76,8 +76,9 @@ struct snug_model {
     snug_weight head;      /* [vocabulary][hidden]; the embedding itself when tied */
     uint64_t parameters;
     uint64_t token_weight_bytes; /* weights read for one token */
-    snug_type main_type;         /* of most weight bytes */
-    uint32_t matmul_types;       /* bit 1 << type for each type of a matrix that is multiplied by */
+    uint64_t type_bytes[SNUG_TYPE_COUNT];
+    snug_type main_type;   /* of most weight bytes */
+    uint32_t matmul_types; /* bit 1 << type for each type of a matrix that is multiplied by */
     uint32_t *stop_ids;
     size_t stop_id_count;
 };

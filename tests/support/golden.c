@@ -107,6 +107,43 @@ bool golden_open(golden *out, const char *folder)
     return true;
 }
 
+bool golden_tensors_open(golden_tensors *out, const char *path)
+{
+    FILE *file = fopen(path, "rb");
+    json_error_t error;
+    uint64_t header_bytes;
+    size_t bytes;
+
+    if (!file)
+        return false;
+    fclose(file);
+    out->file = read_file(path, &bytes);
+    memcpy(&header_bytes, out->file, sizeof header_bytes);
+    out->header = json_loadb((const char *)out->file + 8, (size_t)header_bytes, 0, &error);
+    assert_non_null(out->header);
+    out->data = out->file + 8 + header_bytes;
+    return true;
+}
+
+void golden_tensors_close(golden_tensors *tensors)
+{
+    json_decref(tensors->header);
+    free(tensors->file);
+}
+
+golden_tensor golden_tensor_find(const golden_tensors *tensors, const char *name)
+{
+    const json_t *tensor = json_object_get(tensors->header, name);
+    const json_t *shape = json_object_get(tensor, "shape");
+    const json_t *offsets = json_object_get(tensor, "data_offsets");
+
+    assert_non_null(tensor);
+    assert_int_equal(json_array_size(shape), 2);
+    return (golden_tensor){ tensors->data + json_integer_value(json_array_get(offsets, 0)),
+                            (size_t)json_integer_value(json_array_get(shape, 0)),
+                            (size_t)json_integer_value(json_array_get(shape, 1)) };
+}
+
 static uint32_t *read_id_tensor(const json_t *header, const unsigned char *data, const char *name,
                                 size_t *count_out)
 {

@@ -32,6 +32,25 @@ typedef struct golden {
     size_t prompt_count;
 } golden;
 
+/* Any safetensors file of two-dimensional tensors. */
+typedef struct golden_tensors {
+    json_t *header;
+    unsigned char *file;
+    const unsigned char *data;
+} golden_tensors;
+
+typedef struct golden_tensor {
+    const unsigned char *data;
+    size_t rows;
+    size_t columns;
+} golden_tensor;
+
+/* False when the file is not there. */
+bool golden_tensors_open(golden_tensors *out, const char *path);
+void golden_tensors_close(golden_tensors *tensors);
+/* Fails the test when there is none of that name. */
+golden_tensor golden_tensor_find(const golden_tensors *tensors, const char *name);
+
 /* What lies beside a GGUF fixture: two runs of random ids, the logits of the last rows of each. */
 typedef struct golden_pair {
     golden_prompt prompts[2]; /* "short": all rows; "long": the last 4 */

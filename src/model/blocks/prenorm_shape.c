@@ -40,9 +40,8 @@ static snug_status check_unused(const snug_checkpoint *checkpoint, snug_error *e
 
         SNUG_TRY(snug_checkpoint_bool_or(&is_set, checkpoint, refused[i], error));
         if (is_set)
-            SNUG_FAIL(error, SNUG_ERR_UNSUPPORTED,
-                      "%s/config.json: %s is true; this build computes without it",
-                      snug_checkpoint_path(checkpoint), refused[i]);
+            SNUG_FAIL(error, SNUG_ERR_UNSUPPORTED, "%.300s: %s is true; this build computes without it",
+                      snug_checkpoint_config_path(checkpoint), refused[i]);
     }
     return SNUG_OK;
 }
@@ -50,15 +49,15 @@ static snug_status check_unused(const snug_checkpoint *checkpoint, snug_error *e
 snug_status snug_prenorm_check_heads(const snug_model *model, uint32_t head_count, uint32_t kv_head_count,
                                      snug_error *error)
 {
-    const char *path = snug_checkpoint_path(model->checkpoint);
+    const char *path = snug_checkpoint_config_path(model->checkpoint);
 
     if (head_count % kv_head_count != 0)
         SNUG_FAIL(error, SNUG_ERR_CORRUPT,
-                  "%s/config.json: num_attention_heads (%u) must be a multiple of num_key_value_heads (%u)",
-                  path, head_count, kv_head_count);
+                  "%.300s: num_attention_heads (%u) must be a multiple of num_key_value_heads (%u)", path,
+                  head_count, kv_head_count);
     if (head_count / kv_head_count > SNUG_ATTEND_QUERIES_MAX)
         SNUG_FAIL(error, SNUG_ERR_UNSUPPORTED,
-                  "%s/config.json: %u query heads share a key head; this build allows %d", path,
+                  "%.300s: %u query heads share a key head; this build allows %d", path,
                   head_count / kv_head_count, SNUG_ATTEND_QUERIES_MAX);
     return SNUG_OK;
 }
@@ -71,12 +70,12 @@ snug_status snug_prenorm_finish_shape(snug_model *model, snug_error *error)
     char name[160];
 
     if (s->head_dim < 2 || s->head_dim > SNUG_HEAD_DIM_MAX || s->head_dim % 2 != 0)
-        SNUG_FAIL(error, SNUG_ERR_CORRUPT,
-                  "%s/config.json: heads of %u values; expected an even number from 2 to %d",
-                  snug_checkpoint_path(model->checkpoint), s->head_dim, SNUG_HEAD_DIM_MAX);
+        SNUG_FAIL(error, SNUG_ERR_CORRUPT, "%.300s: heads of %u values; expected an even number from 2 to %d",
+                  snug_checkpoint_config_path(model->checkpoint), s->head_dim, SNUG_HEAD_DIM_MAX);
     if (heads > SNUG_DIMENSION_MAX)
-        SNUG_FAIL(error, SNUG_ERR_CORRUPT, "%s/config.json: %u heads of %u values; together at most %u",
-                  snug_checkpoint_path(model->checkpoint), s->head_count, s->head_dim, SNUG_DIMENSION_MAX);
+        SNUG_FAIL(error, SNUG_ERR_CORRUPT, "%.300s: %u heads of %u values; together at most %u",
+                  snug_checkpoint_config_path(model->checkpoint), s->head_count, s->head_dim,
+                  SNUG_DIMENSION_MAX);
     s->widest_input = (uint32_t)snug_max_size(snug_max_size(s->hidden, s->mlp), heads);
     s->rope_count = options->rope_count ? options->rope_count : 1;
     snprintf(name, sizeof name, "%s%s", options->names->prefix, options->names->embedding);

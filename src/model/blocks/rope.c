@@ -57,9 +57,8 @@ static snug_status apply_llama3(float *frequency, uint32_t pairs, const rope_sou
     SNUG_TRY(read_number(&high, source, "high_freq_factor", 1e-6, 1e6, error));
     SNUG_TRY(read_number(&original, source, "original_max_position_embeddings", 1, 1e9, error));
     if (high <= low)
-        SNUG_FAIL(error, SNUG_ERR_CORRUPT,
-                  "%s/config.json: high_freq_factor (%g) must be above low_freq_factor (%g)",
-                  snug_checkpoint_path(source->checkpoint), high, low);
+        SNUG_FAIL(error, SNUG_ERR_CORRUPT, "%.300s: high_freq_factor (%g) must be above low_freq_factor (%g)",
+                  snug_checkpoint_config_path(source->checkpoint), high, low);
     for (uint32_t i = 0; i < pairs; i++) {
         const double f = frequency[i];
         const double wavelength = 2.0 * PI / f;
@@ -96,13 +95,12 @@ static snug_status apply_factors(snug_rope_set *set, const float *base, float *f
     double factor;
 
     if (snug_json_count(list) != pairs)
-        SNUG_FAIL(error, SNUG_ERR_CORRUPT, "%s/config.json: %s has %zu entries, expected %u (head_dim / 2)",
-                  snug_checkpoint_path(source->checkpoint), path, snug_json_count(list), pairs);
+        SNUG_FAIL(error, SNUG_ERR_CORRUPT, "%.300s: %s has %zu entries, expected %u (head_dim / 2)",
+                  snug_checkpoint_config_path(source->checkpoint), path, snug_json_count(list), pairs);
     while (snug_json_next(&each, NULL, &value)) {
         if (!snug_json_f64(&factor, value) || !(factor >= 1e-3 && factor <= 1e6))
-            SNUG_FAIL(error, SNUG_ERR_CORRUPT,
-                      "%s/config.json: entry %u of %s is not a number from 0.001 to 1e6",
-                      snug_checkpoint_path(source->checkpoint), i, path);
+            SNUG_FAIL(error, SNUG_ERR_CORRUPT, "%.300s: entry %u of %s is not a number from 0.001 to 1e6",
+                      snug_checkpoint_config_path(source->checkpoint), i, path);
         frequency[i] = (float)(base[i] / factor);
         i++;
     }
@@ -175,9 +173,9 @@ static snug_status apply_scaling(snug_rope *rope, snug_model *model, float *freq
     if (snug_str_is(kind, "longrope") || snug_str_is(kind, "su")) /* the older name */
         return apply_longrope(rope, model, frequency, source, error);
     SNUG_FAIL(error, SNUG_ERR_UNSUPPORTED,
-              "%s/config.json: %s of type \"%.*s\"; this build knows default, linear, llama3 and longrope",
-              snug_checkpoint_path(source->checkpoint), source->section, (int)snug_min_size(kind.bytes, 40),
-              kind.data ? kind.data : "");
+              "%.300s: %s of type \"%.*s\"; this build knows default, linear, llama3 and longrope",
+              snug_checkpoint_config_path(source->checkpoint), source->section,
+              (int)snug_min_size(kind.bytes, 40), kind.data ? kind.data : "");
 }
 
 size_t snug_block_rope_floats(const snug_model_shape *shape)
@@ -194,8 +192,8 @@ static snug_status refuse_partial(const snug_checkpoint *checkpoint, snug_error 
                                     error));
     if (rotated != 1.0)
         SNUG_FAIL(error, SNUG_ERR_UNSUPPORTED,
-                  "%s/config.json: partial_rotary_factor %g; this build rotates whole heads",
-                  snug_checkpoint_path(checkpoint), rotated);
+                  "%.300s: partial_rotary_factor %g; this build rotates whole heads",
+                  snug_checkpoint_config_path(checkpoint), rotated);
     return SNUG_OK;
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Products of quantized weights with many tokens, in integers: every type at every level against sums in double
+ * Products of quantized weights in integers, with few tokens and with many: every type at every level against sums in double
  * of the weights as `unpack` gives them. Activations are rounded here once more, by the formula, so that what is
  * left is the rounding of f32; against the activations as they came, the error is what 8 bits allow.
  */
@@ -349,22 +349,24 @@ static void check_answers(const problem *p, const snug_matmul *matmul, size_t to
     }
 }
 
-/* Calls `check` with the product of every level that has one in integers. */
-static void for_each_product(const problem *p, void (*check)(const problem *p, const snug_matmul *matmul))
+/* Calls `check` with both products of every level that has some in integers, and the most tokens of each. */
+static void for_each_product(const problem *p,
+                             void (*check)(const problem *p, const snug_matmul *matmul, size_t tokens_max))
 {
     for (int level = SNUG_CPU_AVX2; level <= (int)snug_cpu_detect(); level++) {
         snug_kernels kernels;
 
         snug_kernels_init(&kernels, (snug_cpu_level)level, false);
-        check(p, kernels.matmul_many[p->weight.type]);
+        check(p, kernels.matmul_few[p->weight.type], snug_min_size(p->tokens, SNUG_MATMUL_FEW_TOKENS));
+        check(p, kernels.matmul_many[p->weight.type], p->tokens);
     }
 }
 
-static void check_tokens(const problem *p, const snug_matmul *matmul)
+static void check_tokens(const problem *p, const snug_matmul *matmul, size_t tokens_max)
 {
-    static const size_t tokens[] = { 1, 2, 3, 9, 16, 24, 33, 512 };
+    static const size_t tokens[] = { 1, 2, 3, 8, 9, 16, 24, 33, 512 };
 
-    for (size_t i = 0; i < sizeof tokens / sizeof *tokens && tokens[i] <= p->tokens; i++)
+    for (size_t i = 0; i < sizeof tokens / sizeof *tokens && tokens[i] <= tokens_max; i++)
         check_answers(p, matmul, tokens[i], i % 2);
 }
 
@@ -427,19 +429,19 @@ static void agrees_with_double_for_512_tokens(void **state)
 }
 
 /* All tokens at once, then parts of the rows and of the tokens: the same bits. */
-static void check_split(const problem *p, const snug_matmul *matmul)
+static void check_split(const problem *p, const snug_matmul *matmul, size_t tokens_max)
 {
     const size_t all_rows = p->weight.rows;
     snug_random random = { 11 };
-    float *whole = zeros(p->tokens * all_rows, sizeof *whole);
+    float *whole = zeros(tokens_max * all_rows, sizeof *whole);
 
-    memcpy(whole, run(p, matmul, 0, all_rows, 0, p->tokens, all_rows, true),
-           p->tokens * all_rows * sizeof *whole);
+    memcpy(whole, run(p, matmul, 0, all_rows, 0, tokens_max, all_rows, true),
+           tokens_max * all_rows * sizeof *whole);
     for (int i = 0; i < 60; i++) {
         const size_t row = (size_t)(snug_random_next(&random) % all_rows);
         const size_t rows = 1 + (size_t)(snug_random_next(&random) % (all_rows - row));
-        const size_t token = (size_t)(snug_random_next(&random) % p->tokens);
-        const size_t tokens = 1 + (size_t)(snug_random_next(&random) % (p->tokens - token));
+        const size_t token = (size_t)(snug_random_next(&random) % tokens_max);
+        const size_t tokens = 1 + (size_t)(snug_random_next(&random) % (tokens_max - token));
         const float *part = run(p, matmul, row, rows, token, tokens, rows, i % 2);
 
         for (size_t t = 0; t < tokens; t++)
@@ -460,12 +462,12 @@ static void gives_the_same_bits_for_every_split(void **state)
 }
 
 /* A NaN or an infinity in token 3, and a scale that is a NaN in the last row: those and no others. */
-static void check_special(const problem *p, const snug_matmul *matmul)
+static void check_special(const problem *p, const snug_matmul *matmul, size_t tokens_max)
 {
     const size_t rows = p->weight.rows;
-    const float *out = run(p, matmul, 0, rows, 0, p->tokens, rows, true);
+    const float *out = run(p, matmul, 0, rows, 0, tokens_max, rows, true);
 
-    for (size_t i = 0; i < p->tokens * rows; i++) {
+    for (size_t i = 0; i < tokens_max * rows; i++) {
         const bool is_spoilt = i / rows == 3 || i / rows == 5 || i % rows == rows - 1;
 
         assert_int_equal(isnan(out[i]) != 0, is_spoilt);
@@ -503,10 +505,12 @@ static void rounds_activations_only_if_not_exact(void **state)
         snug_kernels_init(&fast, (snug_cpu_level)level, false);
         snug_kernels_init(&exact, (snug_cpu_level)level, true);
         for (size_t t = 0; t < TYPES; t++) {
-            const snug_matmul *matmul = exact.matmul_many[places[t].type];
+            const snug_type type = places[t].type;
 
-            assert_non_null(strstr(fast.matmul_many[places[t].type]->name, " x i8, many"));
-            assert_true(!matmul || !strstr(matmul->name, " x i8"));
+            assert_non_null(strstr(fast.matmul_few[type]->name, " x i8, few"));
+            assert_non_null(strstr(fast.matmul_many[type]->name, " x i8, many"));
+            assert_non_null(strstr(exact.matmul_few[type]->name, " x f32, few"));
+            assert_non_null(strstr(exact.matmul_many[type]->name, " x f32, many"));
         }
     }
 }
@@ -523,5 +527,5 @@ int main(void)
         cmocka_unit_test(rounds_activations_only_if_not_exact),
     };
 
-    return cmocka_run_group_tests_name("kernels: integer, many", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("kernels: integer", tests, NULL, NULL);
 }
