@@ -21,8 +21,8 @@
 static const uint32_t widths[] = { 2, 3, 4, 5, 6, 8 };
 
 /*
- * Made with mlx 0.32.4 for CPU, mx.quantize(group as float16, group_size, bits): scale and bias as bits of f16,
- * and FNV-1a of the codes, one byte a code. The groups are those of fill_group().
+ * Made with mlx 0.32.4 for CPU, mx.quantize(group as float16, group_size, bits): scale and bias as bits of
+ * f16, and FNV-1a of the codes, one byte a code. The groups are those of fill_group().
  */
 static const struct {
     uint32_t bits;
@@ -106,7 +106,8 @@ static const struct {
     { 8, 128, 131143, 0x0905, 0xbc29, 0x99e39a54e13e2aa3u },
 };
 
-/* f16 values by kind seed % 4: even in -4 .. 4, one-sided, with long tails, in a narrow band far from zero. */
+/* f16 values by kind seed % 4: even in -4 .. 4, one-sided, with long tails, in a narrow band far from
+ * zero. */
 static void fill_group(float *x, size_t n, uint64_t seed)
 {
     snug_random random = { .state = seed };

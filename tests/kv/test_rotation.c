@@ -130,7 +130,8 @@ static void keeps_scores(void **state)
     }
 }
 
-/* What the rotation is for. Block sizes are powers of two, so one dim alone is spread evenly over its block. */
+/* What the rotation is for. Block sizes are powers of two, so one dim alone is spread evenly over its
+ * block. */
 static void spreads_one_large_dim_evenly(void **state)
 {
     float x[128] = { 0 };

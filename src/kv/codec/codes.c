@@ -1,0 +1,262 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * codes.c - planes of bits in plain C: the reference for every variant. The order is explained in codes.h.
+ */
+#include "kv/codec/codes.h"
+
+#include <string.h>
+
+#include "base/size.h"
+#include "base/status.h"
+#include "kernels/kernels.h"
+
+#define BLOCK_CODES      64
+#define BLOCK_LANES      16
+#define BLOCK_STEPS      4
+#define PADDING_CODE     0x80
+#define NIBBLE_BYTES_MAX ((size_t)SNUG_TILE_TOKENS * SNUG_HEAD_DIM_MAX / 2)
+
+/* How many bits of a code a plane has, and where they stand in it. */
+static const struct {
+    uint8_t bits;
+    uint8_t shift;
+} planes_of_code[SNUG_CODES_PLANE_COUNT] = {
+    [SNUG_CODES_N4] = { 4, 4 },  [SNUG_CODES_P1A] = { 1, 3 }, [SNUG_CODES_P1B] = { 1, 2 },
+    [SNUG_CODES_P2] = { 2, 0 },  [SNUG_CODES_T2] = { 2, 6 },  [SNUG_CODES_T1A] = { 1, 5 },
+    [SNUG_CODES_T1B] = { 1, 4 },
+};
+
+bool snug_codes_bits_ok(uint32_t bits)
+{
+    return (bits >= 2 && bits <= 6) || bits == 8;
+}
+
+size_t snug_codes_padded(size_t head_dim)
+{
+    return snug_round_up(head_dim, BLOCK_LANES);
+}
+
+size_t snug_codes_plane_bytes(snug_codes_plane plane, size_t head_dim)
+{
+    return snug_codes_padded(head_dim) * (SNUG_TILE_TOKENS / 8) * planes_of_code[plane].bits;
+}
+
+bool snug_codes_has_plane(uint32_t bits, snug_codes_plane plane)
+{
+    SNUG_ASSERT(snug_codes_bits_ok(bits));
+    if (bits < 4)
+        return plane == SNUG_CODES_T2 || (plane == SNUG_CODES_T1A && bits == 3);
+    return plane <= SNUG_CODES_P2 && planes_of_code[plane].shift >= 8 - bits;
+}
+
+size_t snug_codes_bytes(uint32_t bits, size_t head_dim)
+{
+    SNUG_ASSERT(snug_codes_bits_ok(bits));
+    return snug_codes_padded(head_dim) * (SNUG_TILE_TOKENS / 8) * bits;
+}
+
+/* A walk over the blocks of a tile: block b is quad b % quads of group b / quads. */
+typedef struct walk {
+    snug_codes_side side;
+    size_t head_dim;
+    size_t quads;
+    size_t blocks;
+} walk;
+
+static walk walk_of(snug_codes_side side, size_t head_dim)
+{
+    const size_t padded = snug_codes_padded(head_dim);
+    const size_t steps = side == SNUG_CODES_KEY ? padded : SNUG_TILE_TOKENS;
+
+    SNUG_ASSERT(head_dim >= 1 && head_dim <= SNUG_HEAD_DIM_MAX);
+    return (walk){ .side = side,
+                   .head_dim = head_dim,
+                   .quads = steps / BLOCK_STEPS,
+                   .blocks = padded * SNUG_TILE_TOKENS / BLOCK_CODES };
+}
+
+/* Where code i of a block stands in codes[token][dim]; false in the padding. */
+static bool place_of(size_t *out, const walk *w, size_t block, size_t i)
+{
+    const size_t lane = block / w->quads * BLOCK_LANES + i / BLOCK_STEPS;
+    const size_t step = block % w->quads * BLOCK_STEPS + i % BLOCK_STEPS;
+    const size_t token = w->side == SNUG_CODES_KEY ? lane : step;
+    const size_t dim = w->side == SNUG_CODES_KEY ? step : lane;
+
+    *out = token * w->head_dim + dim;
+    return dim < w->head_dim;
+}
+
+/* The bits of a block's codes that belong to a plane. */
+static void cut_bits(uint8_t *field, const uint8_t *code, snug_codes_plane plane)
+{
+    const unsigned mask = (1u << planes_of_code[plane].bits) - 1;
+
+    for (size_t i = 0; i < BLOCK_CODES; i++)
+        field[i] = (uint8_t)((unsigned)code[i] >> planes_of_code[plane].shift & mask);
+}
+
+/* Write one block's part of a plane; field[i] is below 2^bits. The first block of a pair comes first. */
+static void put_block(unsigned char *plane, unsigned bits, size_t block, const uint8_t *field)
+{
+    if (bits == 4) {
+        unsigned char *pair = plane + block / 2 * BLOCK_CODES;
+
+        for (size_t i = 0; i < BLOCK_CODES; i++)
+            pair[i] = (unsigned char)(block % 2 == 0 ? field[i] : pair[i] | field[i] << 4);
+        return;
+    }
+    const size_t bytes = BLOCK_CODES / 8 * bits;
+
+    /* A byte of 1-bit codes holds neighbours; of 2-bit codes, those a quarter of the block apart. */
+    for (size_t j = 0; j < bytes; j++) {
+        unsigned byte = 0;
+
+        for (size_t k = 0; k < 8 / bits; k++)
+            byte |= (unsigned)field[bits == 1 ? j * 8 + k : j + k * 16] << (k * bits);
+        plane[block * bytes + j] = (unsigned char)byte;
+    }
+}
+
+static void get_block(uint8_t *field, const unsigned char *plane, unsigned bits, size_t block)
+{
+    if (bits == 4) {
+        const unsigned char *pair = plane + block / 2 * BLOCK_CODES;
+
+        for (size_t i = 0; i < BLOCK_CODES; i++)
+            field[i] = block % 2 == 0 ? pair[i] & 15 : pair[i] >> 4;
+        return;
+    }
+    const size_t bytes = BLOCK_CODES / 8 * bits;
+
+    for (size_t j = 0; j < bytes; j++) {
+        for (size_t k = 0; k < 8 / bits; k++)
+            field[bits == 1 ? j * 8 + k : j + k * 16] =
+                (uint8_t)(plane[block * bytes + j] >> (k * bits) & ((1u << bits) - 1));
+    }
+}
+
+void snug_codes_store(const snug_codes_tile *tile, snug_codes_side side, const uint8_t *codes,
+                      size_t head_dim, uint32_t bits)
+{
+    const walk w = walk_of(side, head_dim);
+
+    for (size_t block = 0; block < w.blocks; block++) {
+        uint8_t code[BLOCK_CODES];
+        uint8_t field[BLOCK_CODES];
+
+        for (size_t i = 0; i < BLOCK_CODES; i++) {
+            size_t place;
+
+            code[i] = place_of(&place, &w, block, i) ? codes[place] : PADDING_CODE;
+        }
+        for (unsigned p = 0; p < SNUG_CODES_PLANE_COUNT; p++) {
+            if (!snug_codes_has_plane(bits, (snug_codes_plane)p))
+                continue;
+            cut_bits(field, code, (snug_codes_plane)p);
+            put_block(tile->plane[p], planes_of_code[p].bits, block, field);
+        }
+    }
+}
+
+void snug_codes_load(uint8_t *codes, const snug_codes_tile *tile, snug_codes_side side, size_t head_dim,
+                     uint32_t bits)
+{
+    const walk w = walk_of(side, head_dim);
+    const bool repacked = bits == 4 && tile->plane[SNUG_CODES_N4] == NULL;
+
+    for (size_t block = 0; block < w.blocks; block++) {
+        uint8_t code[BLOCK_CODES] = { 0 };
+        uint8_t field[BLOCK_CODES];
+
+        for (unsigned p = 0; p < SNUG_CODES_PLANE_COUNT; p++) {
+            if (repacked ? p < SNUG_CODES_T2 : !snug_codes_has_plane(bits, (snug_codes_plane)p))
+                continue;
+            get_block(field, tile->plane[p], planes_of_code[p].bits, block);
+            for (size_t i = 0; i < BLOCK_CODES; i++)
+                code[i] = (uint8_t)(code[i] | field[i] << planes_of_code[p].shift);
+        }
+        for (size_t i = 0; i < BLOCK_CODES; i++) {
+            size_t place;
+
+            if (place_of(&place, &w, block, i))
+                codes[place] = (uint8_t)(code[i] >> (8 - bits));
+        }
+    }
+}
+
+/* N4 of one tile becomes T2 T1A T1B of that tile. */
+static void repack_tile(unsigned char *tile, size_t head_dim)
+{
+    unsigned char nibbles[NIBBLE_BYTES_MAX];
+    unsigned char *plane = tile;
+
+    memcpy(nibbles, tile, snug_codes_plane_bytes(SNUG_CODES_N4, head_dim));
+    for (unsigned p = SNUG_CODES_T2; p <= SNUG_CODES_T1B; p++) {
+        for (size_t block = 0; block < snug_codes_padded(head_dim); block++) {
+            uint8_t code[BLOCK_CODES];
+            uint8_t field[BLOCK_CODES];
+
+            get_block(code, nibbles, 4, block);
+            for (size_t i = 0; i < BLOCK_CODES; i++)
+                code[i] = (uint8_t)(code[i] << 4);
+            cut_bits(field, code, (snug_codes_plane)p);
+            put_block(plane, planes_of_code[p].bits, block, field);
+        }
+        plane += snug_codes_plane_bytes((snug_codes_plane)p, head_dim);
+    }
+}
+
+static void swap_bytes(unsigned char *a, unsigned char *b, size_t n)
+{
+    unsigned char held[256];
+
+    for (size_t done = 0; done < n;) {
+        const size_t part = snug_min_size(n - done, sizeof held);
+
+        memcpy(held, a + done, part);
+        memcpy(a + done, b + done, part);
+        memcpy(b + done, held, part);
+        done += part;
+    }
+}
+
+/* [left bytes][right bytes] change places. Each swap brings the shorter one to where it belongs. */
+static void exchange(unsigned char *p, size_t left, size_t right)
+{
+    while (left > 0 && right > 0) {
+        if (left <= right) {
+            swap_bytes(p, p + right, left);
+            right -= left;
+        } else {
+            swap_bytes(p, p + left, right);
+            p += right;
+            left -= right;
+        }
+    }
+}
+
+/* `count` times [left bytes][right bytes] become all the left ones, then all the right ones. */
+static void gather_parts(unsigned char *p, size_t count, size_t left, size_t right)
+{
+    const size_t first = count / 2;
+    const size_t second = count - first;
+
+    if (count < 2)
+        return;
+    gather_parts(p, first, left, right);
+    gather_parts(p + first * (left + right), second, left, right);
+    exchange(p + first * left, first * right, second * left);
+}
+
+void snug_codes_repack(unsigned char *planes, size_t tiles, size_t head_dim)
+{
+    const size_t nibble_bytes = snug_codes_plane_bytes(SNUG_CODES_N4, head_dim);
+    const size_t half = nibble_bytes / 2;
+
+    SNUG_ASSERT(head_dim >= 1 && head_dim <= SNUG_HEAD_DIM_MAX);
+    for (size_t i = 0; i < tiles; i++)
+        repack_tile(planes + i * nibble_bytes, head_dim);
+    gather_parts(planes, tiles, half, half);
+    gather_parts(planes + tiles * half, tiles, half / 2, half / 2);
+}
