@@ -201,17 +201,34 @@ static cli_exit open_text(generation *run, const cli_options *options)
     return CLI_DONE;
 }
 
+/* More than any tokenizer takes. */
+#define AMPLE_BYTES ((uint64_t)128 << 20)
+
+/*
+ * Before the prompt is encoded nobody knows its length: refuse what is too much even for one token. Measuring
+ * the tokenizer takes half as long as opening it, so that is left out where memory is ample.
+ */
+static cli_exit refuse_early(generation *run)
+{
+    const cli_request request = { .prompt_tokens = 1, .max_tokens = 1, .fits_chunk = true };
+    cli_engine *engine = &run->engine;
+    cli_exit status = cli_engine_predict(engine, &request);
+
+    if (status != CLI_DONE ||
+        (engine->plan.fits && engine->plan.limit_bytes - engine->plan.peak_bytes > AMPLE_BYTES))
+        return status;
+    if (snug_text_estimate_path(&engine->text_bytes, engine->memory, engine->path, NULL) != SNUG_OK)
+        engine->text_bytes = 0; /* opening it will say what is wrong */
+    return cli_engine_plan(engine, &request);
+}
+
 static cli_exit prepare(generation *run, const cli_options *options)
 {
-    /* Before the prompt is encoded nobody knows its length: refuse what is too much even for one token. */
-    cli_request request = { .prompt_tokens = 1, .max_tokens = 1, .fits_chunk = true };
+    cli_request request = { .fits_chunk = true };
     cli_exit status = cli_engine_open(&run->engine, options);
 
-    if (status == CLI_DONE && snug_text_estimate_path(&run->engine.text_bytes, run->engine.memory,
-                                                      run->engine.path, NULL) != SNUG_OK)
-        run->engine.text_bytes = 0; /* opening it will say what is wrong */
     if (status == CLI_DONE)
-        status = cli_engine_plan(&run->engine, &request);
+        status = refuse_early(run);
     if (status == CLI_DONE)
         status = open_text(run, options);
     if (status == CLI_DONE)

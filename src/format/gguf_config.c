@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * gguf_config.c - config.json from a GGUF file's metadata: a table of keys for all architectures, what is
- * particular to one of them, and what only the tensors tell (the vocabulary, tied heads, factors of rotation).
+ * particular to one of them, and what only the tensors tell (the vocabulary, tied heads, factors of
+ * rotation).
  */
 #include "format/gguf_config.h"
 

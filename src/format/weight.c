@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * weight.c - matrices of a checkpoint, and what MLX makes of them: a module P that it quantized has its packed
- * integers in P.weight (U32), its scales and biases in P.scales and P.biases.
+ * weight.c - matrices of a checkpoint, and what MLX makes of them: a module P that it quantized has its
+ * packed integers in P.weight (U32), its scales and biases in P.scales and P.biases.
  *
  * Bits and group follow from the three shapes, since the caller knows how many columns the matrix has.
  * config.json says them too, for all modules and for single ones by path; what contradicts is refused.
@@ -49,7 +49,8 @@ static bool find_parts(packed_parts *parts, const snug_checkpoint *checkpoint, c
     return true;
 }
 
-/* What config.json says of the module: its own entry, or else the one for all. Absent when it says nothing. */
+/* What config.json says of the module: its own entry, or else the one for all. Absent when it says
+ * nothing. */
 static snug_json settings_of(const snug_checkpoint *checkpoint, const char *module)
 {
     snug_json all = snug_checkpoint_config(checkpoint, "quantization");

@@ -118,6 +118,11 @@ static void fill_weights(unsigned char *out, snug_type type, size_t count)
 {
     snug_random random = { 7 };
 
+    if (type > SNUG_TYPE_BF16) { /* any bytes, but no exponent that is large */
+        for (size_t i = 0; i < snug_type_row_bytes(type, count); i++)
+            out[i] = (unsigned char)(snug_random_next(&random) >> 20) & 0x3f;
+        return;
+    }
     for (size_t i = 0; i < count; i++) {
         const float value = (float)snug_random_unit(&random) - 0.5f;
         uint32_t bits;
@@ -134,7 +139,11 @@ static void fill_weights(unsigned char *out, snug_type type, size_t count)
     }
 }
 
-static const snug_type types[] = { SNUG_TYPE_F32, SNUG_TYPE_F16, SNUG_TYPE_BF16 };
+static const snug_type types[] = {
+    SNUG_TYPE_F32,  SNUG_TYPE_F16,  SNUG_TYPE_BF16,   SNUG_TYPE_Q8_0,   SNUG_TYPE_Q4_0,
+    SNUG_TYPE_Q4_1, SNUG_TYPE_Q5_0, SNUG_TYPE_Q2_K,   SNUG_TYPE_Q3_K,   SNUG_TYPE_Q4_K,
+    SNUG_TYPE_Q5_K, SNUG_TYPE_Q6_K, SNUG_TYPE_IQ4_NL, SNUG_TYPE_IQ4_XS, SNUG_TYPE_MXFP4,
+};
 
 static double time_matmul(const snug_matmul *matmul, snug_matmul_task *task)
 {

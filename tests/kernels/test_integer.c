@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Products of quantized weights in integers, with few tokens and with many: every type at every level against sums in double
- * of the weights as `unpack` gives them. Activations are rounded here once more, by the formula, so that what is
- * left is the rounding of f32; against the activations as they came, the error is what 8 bits allow.
+ * Products of quantized weights in integers, with few tokens and with many: every type at every level
+ * against sums in double of the weights as `unpack` gives them. Activations are rounded here once more, by
+ * the formula, so that what is left is the rounding of f32; against the activations as they came, the
+ * error is what 8 bits allow.
  */
 #include "tests/kernels/kernel_test.h"
 
@@ -143,9 +144,9 @@ static double unit_max(const float *x, size_t n)
 }
 
 /*
- * Both answers of one output. The bound of rounding: a total is rounded three times for each unit. A term is a
- * weight's integer part or its minimum, times an activation, and either is at most four times the largest
- * weight of its block if the block's integers are random.
+ * Both answers of one output. The bound of rounding: a total is rounded three times for each unit. A term
+ * is a weight's integer part or its minimum, times an activation, and either is at most four times the
+ * largest weight of its block if the block's integers are random.
  */
 static void answer_one(problem *p, size_t at, const float *w, const float *x)
 {

@@ -137,7 +137,8 @@ static void mlx_integers_are_streams_of_bits_with_the_lowest_first(void **state)
                 check_mlx(mlx_types[t].type, mlx_types[t].bits, group, scale_types[s], 7 * t + group + s);
 }
 
-/* Exact products at every level: f32 activations, sums within what f32 allows, the same bits for any split. */
+/* Exact products at every level: f32 activations, sums within what f32 allows, the same bits for any
+ * split. */
 static void check_exact(snug_type type, size_t columns, size_t rows, size_t tokens, snug_cpu_level level)
 {
     const size_t row_bytes = snug_type_row_bytes(type, columns);

@@ -2,9 +2,9 @@
 /*
  * test_gguf_golden.c - models in GGUF files against logits of the weights that the files mean.
  *
- * The table in ../shared/fixtures/gguf/README.md names the files and how far another engine is off that rounds
- * activations to 8 bits: default mode may be off by at most half as much again, in the largest difference and in
- * the mean divergence. Exact mode keeps activations in f32: its bound is the README's too.
+ * The table in ../shared/fixtures/gguf/README.md names the files and how far another engine is off that
+ * rounds activations to 8 bits: default mode may be off by at most half as much again, in the largest
+ * difference and in the mean divergence. Exact mode keeps activations in f32: its bound is the README's too.
  */
 #include <math.h>
 #include <setjmp.h>
@@ -225,16 +225,37 @@ static bool is_for_all_levels(const fixture *f)
     return strncmp(f->file, "qwen3-", 6) == 0 || strncmp(f->file, "gemma3-Q4", 9) == 0;
 }
 
+/* What sanitizers cost: the address sanitizer sees every file at one level and two chunks, the thread sanitizer
+ * sees the same code in test_golden. */
+#if defined(__SANITIZE_ADDRESS__)
+#    define IS_SLOW true
+#elif defined(__has_feature)
+#    define IS_SLOW __has_feature(address_sanitizer)
+#else
+#    define IS_SLOW false
+#endif
+#if defined(__SANITIZE_THREAD__)
+#    define IS_TOO_SLOW true
+#elif defined(__has_feature)
+#    define IS_TOO_SLOW __has_feature(thread_sanitizer)
+#else
+#    define IS_TOO_SLOW false
+#endif
+
 static void check_all(bool exact)
 {
     if (fixture_count == 0) {
         printf("SKIPPED: %s is not there\n", FOLDER);
         skip();
     }
+    if (IS_TOO_SLOW) {
+        printf("SKIPPED: would take minutes under the thread sanitizer\n");
+        skip();
+    }
     for (size_t i = 0; i < fixture_count; i++) {
-        check_file(&fixtures[i], exact, SNUG_CPU_AUTO);
-        for (int level = SNUG_CPU_C; is_for_all_levels(&fixtures[i]) && level < (int)snug_cpu_detect();
-             level++)
+        check_file(&fixtures[i], exact, IS_SLOW ? snug_cpu_detect() : SNUG_CPU_AUTO);
+        for (int level = SNUG_CPU_C;
+             !IS_SLOW && is_for_all_levels(&fixtures[i]) && level < (int)snug_cpu_detect(); level++)
             check_file(&fixtures[i], exact, (snug_cpu_level)level);
     }
 }

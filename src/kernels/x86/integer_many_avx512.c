@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The products of quantized weights with many tokens for AVX-512 with VNNI, which multiplies bytes and sums in
- * 32 bits at once. */
+/* The products of quantized weights with many tokens for AVX-512 with VNNI, which multiplies bytes and
+ * sums in 32 bits at once. */
 #include <string.h>
 
 #include "kernels/simd/avx512.h"

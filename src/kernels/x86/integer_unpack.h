@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * x86/integer_unpack.h - quantized weights taken apart with AVX2, for panels of integers: what decode.inc does
- * for all, at five to ten times its speed. With few tokens a product spends most of its time here.
+ * x86/integer_unpack.h - quantized weights taken apart with AVX2, for panels of integers: what decode.inc
+ * does for all, at five to ten times its speed. With few tokens a product spends most of its time here.
  *
  * A unit is 32 columns in one register of bytes. Nothing is read past the end of a block.
  */
@@ -92,8 +92,8 @@ KERNEL_INLINE __m256i unpack_stream(const unsigned char *x, const int bits)
     else
         bytes = _mm256_set_m128i(load_16(x + bits * 4 - 16), load_16(x));
 
-        /* Eight integers begin a byte. Each gets a window of 16 bits, is moved to its top by a multiplication, and
-     * to its bottom. */
+        /* Eight integers begin a byte. Each gets a window of 16 bits, is moved to its top by a
+         * multiplication, and to its bottom. */
 #define AT(i)     (char)(i * bits / 8), (char)(i * bits / 8 + 1)
 #define FACTOR(i) (short)(1 << (16 - bits - i * bits % 8))
     const __m128i window = _mm_setr_epi8(AT(0), AT(1), AT(2), AT(3), AT(4), AT(5), AT(6), AT(7));
@@ -198,7 +198,8 @@ KERNEL_INLINE void store_16_scales(float *out, __m128i integers, float factor)
     store_scales(out + 8, _mm_bsrli_si128(integers, 8), factor);
 }
 
-/* Q4_K, Q5_K: eight scales and eight minimums of 6 bits in 12 bytes; the last four of each are in two parts. */
+/* Q4_K, Q5_K: eight scales and eight minimums of 6 bits in 12 bytes; the last four of each are in two
+ * parts. */
 KERNEL_INLINE void scales_in_12_bytes(float *scales, float *minimums, const unsigned char *block)
 {
     const unsigned char *packed = block + 4;
@@ -313,6 +314,11 @@ case SNUG_TYPE_##name:                                                          
 #undef CASE
 }
 
+KERNEL_INLINE size_t block_columns_of(snug_type type)
+{
+    return (type >= SNUG_TYPE_Q2_K && type <= SNUG_TYPE_Q6_K) || type == SNUG_TYPE_IQ4_XS ? 256 : 32;
+}
+
 /* 256 columns of a type whose blocks are as long. */
 KERNEL_INLINE void unpack_block(snug_type type, int8_t *integers, float *scales, float *minimums,
                                 const unsigned char *block, const int offset)
@@ -367,9 +373,7 @@ KERNEL_INLINE void unpack_row(snug_type type, int8_t *integers, float *scales, f
                               const snug_weight *weight, size_t row, size_t first_column, size_t columns,
                               const int offset)
 {
-    const size_t block_columns = type >= SNUG_TYPE_Q2_K && type <= SNUG_TYPE_Q6_K ? 256
-                                 : type == SNUG_TYPE_IQ4_XS                       ? 256
-                                                                                  : 32;
+    const size_t block_columns = block_columns_of(type);
     const unsigned char *block = (const unsigned char *)weight->data + row * weight->row_bytes +
                                  first_column / block_columns * block_bytes_of(type);
 
