@@ -225,8 +225,8 @@ static bool is_for_all_levels(const fixture *f)
     return strncmp(f->file, "qwen3-", 6) == 0 || strncmp(f->file, "gemma3-Q4", 9) == 0;
 }
 
-/* What sanitizers cost: the address sanitizer sees every file at one level and two chunks, the thread sanitizer
- * sees the same code in test_golden. */
+/* What sanitizers cost: the address sanitizer sees every file at one level and two chunks, the thread
+ * sanitizer sees the same code in test_golden. */
 #if defined(__SANITIZE_ADDRESS__)
 #    define IS_SLOW true
 #elif defined(__has_feature)
