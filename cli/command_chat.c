@@ -46,17 +46,18 @@ static bool on_token(void *user, uint32_t id, const char *text, size_t bytes)
 /* The whole conversation as ids. */
 static snug_status encode(const chat *talk, cli_ids *ids, snug_error *error)
 {
+    const snug_chat_options guarded = { .struct_size = sizeof guarded, .guards_tokens = true };
     const snug_text *text = talk->engine.text;
     char *rendered;
     size_t bytes;
     snug_status status;
 
     SNUG_TRY(snug_text_chat(text, &rendered, &bytes, talk->conversation.message, talk->conversation.count,
-                            NULL, error));
+                            &guarded, error));
     status = cli_ids_alloc(ids, snug_text_encode_bound(text, bytes), error);
     if (status == SNUG_OK)
         status = snug_text_encode(text, ids->id, snug_text_encode_bound(text, bytes), &ids->count, rendered,
-                                  bytes, 0, error);
+                                  bytes, SNUG_ENCODE_GUARDED, error);
     snug_text_free_string(text, rendered);
     return status;
 }

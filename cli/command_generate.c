@@ -57,6 +57,7 @@ static snug_status encode(generation *run, const char *text, size_t bytes, unsig
 static snug_status encode_chat(generation *run, const cli_options *options, snug_error *error)
 {
     const snug_message messages[] = { { "system", options->system }, { "user", run->prompt.data } };
+    const snug_chat_options chat = { .struct_size = sizeof chat, .guards_tokens = true };
     const size_t skipped = options->system ? 0 : 1;
     char *rendered;
     size_t bytes;
@@ -68,8 +69,8 @@ static snug_status encode_chat(generation *run, const cli_options *options, snug
                   "cannot hold; --raw takes it",
                   strlen(run->prompt.data));
     SNUG_TRY(
-        snug_text_chat(run->engine.text, &rendered, &bytes, messages + skipped, 2 - skipped, NULL, error));
-    status = encode(run, rendered, bytes, 0, error);
+        snug_text_chat(run->engine.text, &rendered, &bytes, messages + skipped, 2 - skipped, &chat, error));
+    status = encode(run, rendered, bytes, SNUG_ENCODE_GUARDED, error);
     snug_text_free_string(run->engine.text, rendered);
     return status;
 }

@@ -11,6 +11,7 @@
 #include "base/status.h"
 #include "cli/engine.h"
 #include "cli/input.h"
+#include "cli/rendering.h"
 
 typedef struct tokenizing {
     const cli_options *options;
@@ -136,6 +137,30 @@ static snug_status run_one(const tokenizing *run, snug_error *error)
     return status;
 }
 
+/* --- a conversation ------------------------------------------------------------------------------------ */
+
+static snug_status run_chat(const tokenizing *run, snug_error *error)
+{
+    cli_buffer text = { 0 };
+    cli_ids ids = { 0 };
+    char *rendered;
+    snug_status status = cli_render_chat(&rendered, &text.bytes, run->text, run->options, error);
+
+    if (status != SNUG_OK)
+        return status;
+    text.data = rendered;
+    if (run->options->render) {
+        cli_write(rendered, text.bytes);
+    } else {
+        status = encode(&ids, run, &text, error);
+        if (status == SNUG_OK)
+            print_encoded(run, &ids);
+    }
+    cli_ids_free(&ids);
+    snug_text_free_string(run->text, rendered);
+    return status;
+}
+
 /* --- a batch ------------------------------------------------------------------------------------------- */
 
 static snug_status run_element(const tokenizing *run, snug_json element, snug_error *error)
@@ -194,19 +219,41 @@ static snug_status run_batch(const tokenizing *run, snug_error *error)
 
 /* --- the command --------------------------------------------------------------------------------------- */
 
+static cli_exit check_usage(const cli_options *options)
+{
+    const int inputs = (options->operand != NULL) + (options->batch != NULL) + (options->chat != NULL);
+
+    if (inputs > 1)
+        return cli_fail(CLI_USAGE, "a text, --batch and --chat are different inputs; give one");
+    if (inputs == 0)
+        return cli_fail(CLI_USAGE, "there is no text: give it as one word, as @FILE, as - for standard "
+                                   "input, many with --batch FILE.json, or messages with --chat FILE.json");
+    if (options->skip_special && !options->decode)
+        return cli_fail(CLI_USAGE, "--skip-special is for --decode");
+    if (options->chat && options->decode)
+        return cli_fail(CLI_USAGE, "--chat makes a text of messages; --decode is for token ids");
+    if (!options->chat &&
+        (options->render || options->generation_prompt || options->template_args || options->now))
+        return cli_fail(CLI_USAGE, "--render, --generation-prompt, --template-args and --now are for --chat");
+    return CLI_DONE;
+}
+
+static snug_status run_input(const tokenizing *run, snug_error *error)
+{
+    if (run->options->chat)
+        return run_chat(run, error);
+    return run->options->batch ? run_batch(run, error) : run_one(run, error);
+}
+
 cli_exit cli_command_tokenize(const cli_options *options)
 {
     cli_engine engine;
     snug_error error = { SNUG_OK, "" };
     cli_exit status;
 
-    if (!options->operand == !options->batch)
-        return cli_fail(CLI_USAGE, options->batch
-                                       ? "a text and --batch are two inputs; give one"
-                                       : "there is no text: give it as one word, as @FILE, as - for standard "
-                                         "input, or many with --batch FILE.json");
-    if (options->skip_special && !options->decode)
-        return cli_fail(CLI_USAGE, "--skip-special is for --decode");
+    status = check_usage(options);
+    if (status != CLI_DONE)
+        return status;
     status = cli_engine_find_model(&engine, options);
     error.status = status == CLI_DONE ? snug_memory_create(&engine.memory, NULL) : SNUG_OK;
     if (error.status != SNUG_OK)
@@ -216,7 +263,7 @@ cli_exit cli_command_tokenize(const cli_options *options)
     if (status == CLI_DONE) {
         const tokenizing run = { options, engine.text };
 
-        if ((options->batch ? run_batch(&run, &error) : run_one(&run, &error)) != SNUG_OK)
+        if (run_input(&run, &error) != SNUG_OK)
             status = cli_fail_error(&error);
     }
     cli_engine_close(&engine);

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/status.h"
+#include "cli/input.h"
 #include "cli/system.h"
 #include "cli/value.h"
 
@@ -226,11 +227,29 @@ cli_exit cli_engine_plan(cli_engine *engine, const cli_request *request)
 
 /* --- text and session ---------------------------------------------------------------------------------- */
 
+/* --chat-template */
+static snug_status use_chat_template(cli_engine *engine, snug_error *error)
+{
+    const char *path = engine->options->chat_template;
+    cli_buffer source = { 0 };
+    snug_status status;
+
+    if (!path)
+        return SNUG_OK;
+    SNUG_TRY(cli_read_file(&source, path, error));
+    status = snug_text_set_chat_template(engine->text, source.data ? source.data : "", source.bytes, error);
+    if (status != SNUG_OK)
+        status = snug_fail_prefix(error, status, path);
+    cli_buffer_free(&source);
+    return status;
+}
+
 cli_exit cli_engine_open_text(cli_engine *engine)
 {
     snug_error error = { SNUG_OK, "" };
 
-    if (snug_text_open(&engine->text, engine->memory, engine->path, &error) != SNUG_OK)
+    if (snug_text_open(&engine->text, engine->memory, engine->path, &error) != SNUG_OK ||
+        use_chat_template(engine, &error) != SNUG_OK)
         return cli_fail_error(&error);
     return CLI_DONE;
 }

@@ -48,6 +48,7 @@ SNUG_API uint32_t snug_text_find(const snug_text *text, const char *piece);
 enum {
     SNUG_ENCODE_ADD_SPECIAL = 1u << 0,      /* apply the post-processor: BOS and the like */
     SNUG_ENCODE_NO_PARSE_SPECIAL = 1u << 1, /* read special tokens in the text as plain text */
+    SNUG_ENCODE_GUARDED = 1u << 2,          /* text of snug_text_chat() with guards_tokens */
 };
 
 /* Ids enough for any text of that many bytes. */
@@ -112,15 +113,30 @@ typedef struct snug_message {
 typedef struct snug_chat_options {
     size_t struct_size;
     bool no_generation_prompt; /* leave out the opening of the assistant's answer */
-    const char *
-        variables_json; /* a JSON object of more template variables (tools, enable_thinking ...); NULL none */
-    int64_t
-        /* local time that strftime_now() shows, seconds since 1970; 0: the template sees no clock */
-        now_unix;
+    /*
+     * Special tokens that stand in a message stay text: a message cannot forge a turn. They are marked in the
+     * rendered text by U+FDD0, a character that text does not have; encode it with SNUG_ENCODE_GUARDED, which
+     * takes the marks out again.
+     */
+    bool guards_tokens;
+    /*
+     * A JSON object of more template variables (tools, enable_thinking ...); they come last, so that
+     * `messages` in it replaces the messages given. NULL: none.
+     */
+    const char *variables_json;
+    /* The local time that strftime_now() shows, seconds since 1970; 0: the template sees no clock. */
+    int64_t now_unix;
 } snug_chat_options;
 
 /* Whether the model has a chat template that could be read; `error` (may be NULL) says why not. */
 SNUG_API bool snug_text_has_chat(const snug_text *text, snug_error *error);
+
+/*
+ * Use this template (Jinja, `bytes` of UTF-8) in place of the model's from now on; on failure nothing
+ * changed. Not while another thread uses `text`. Errors: CORRUPT and UNSUPPORTED with the line, OVER_LIMIT.
+ */
+SNUG_API SNUG_MUST_CHECK snug_status snug_text_set_chat_template(snug_text *text, const char *source,
+                                                                 size_t bytes, snug_error *error);
 
 /*
  * Render a conversation by the model's chat template into a new, terminated string (*rendered_out,

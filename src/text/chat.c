@@ -7,6 +7,7 @@
 
 #include "base/status.h"
 #include "base/utf8.h"
+#include "text/character.h"
 
 /* Special tokens that tokenizer_config.json may name; templates see them under these names. */
 static const char *const token_names[] = {
@@ -141,8 +142,56 @@ static snug_status append(snug_buffer *json, const char *text, snug_error *error
     return snug_buffer_append(json, snug_str_from(text), error);
 }
 
+/* Whether a special token begins at `at`. */
+static bool is_special_at(const snug_text *text, snug_str content, size_t at)
+{
+    const unsigned char first = (unsigned char)content.data[at];
+
+    if (!(text->added_raw.first_bytes[first / 8] >> (first % 8) & 1))
+        return false;
+    for (uint32_t i = 0; i < text->added_count; i++) {
+        const snug_str name = snug_added_content(text, &text->added[i]);
+
+        if (text->added[i].is_special && name.bytes > 0 && name.bytes <= content.bytes - at &&
+            memcmp(content.data + at, name.data, name.bytes) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* The content with a mark behind the first character of each special token. */
+static snug_status guard(snug_buffer *out, const snug_text *text, snug_str content, snug_error *error)
+{
+    size_t done = 0;
+
+    for (size_t at = 0; at < content.bytes; at++) {
+        size_t length;
+
+        if (!is_special_at(text, content, at))
+            continue;
+        (void)snug_utf8_read(&length, content.data + at);
+        SNUG_TRY(snug_buffer_append(out, (snug_str){ content.data + done, at + length - done }, error));
+        SNUG_TRY(append(out, SNUG_TEXT_GUARD, error));
+        done = at + length;
+    }
+    return snug_buffer_append(out, (snug_str){ content.data + done, content.bytes - done }, error);
+}
+
+static snug_status append_guarded(snug_buffer *json, const snug_text *text, snug_str content,
+                                  snug_error *error)
+{
+    snug_buffer guarded = { .memory = text->memory };
+    snug_status status = guard(&guarded, text, content, error);
+
+    if (status == SNUG_OK)
+        status = snug_buffer_append_json(json, snug_buffer_str(&guarded), error);
+    snug_buffer_deinit(&guarded);
+    return status;
+}
+
+/* `guarding` has the special tokens to mark; NULL: none are marked. */
 static snug_status append_message_part(snug_buffer *json, const char *key, const char *text, size_t index,
-                                       snug_error *error)
+                                       const snug_text *guarding, snug_error *error)
 {
     const snug_str value = snug_str_from(text ? text : "");
     const size_t valid = snug_utf8_valid_bytes(value.data, value.bytes);
@@ -152,18 +201,19 @@ static snug_status append_message_part(snug_buffer *json, const char *key, const
                   text ? "is not UTF-8" : "is missing", valid);
     SNUG_TRY(snug_buffer_append_json(json, snug_str_from(key), error));
     SNUG_TRY(append(json, ":", error));
-    return snug_buffer_append_json(json, value, error);
+    return guarding ? append_guarded(json, guarding, value, error)
+                    : snug_buffer_append_json(json, value, error);
 }
 
 static snug_status append_messages(snug_buffer *json, const snug_message *messages, size_t count,
-                                   snug_error *error)
+                                   const snug_text *guarding, snug_error *error)
 {
     SNUG_TRY(append(json, "\"messages\":[", error));
     for (size_t i = 0; i < count; i++) {
         SNUG_TRY(append(json, i > 0 ? ",{" : "{", error));
-        SNUG_TRY(append_message_part(json, "role", messages[i].role, i, error));
+        SNUG_TRY(append_message_part(json, "role", messages[i].role, i, guarding, error));
         SNUG_TRY(append(json, ",", error));
-        SNUG_TRY(append_message_part(json, "content", messages[i].content, i, error));
+        SNUG_TRY(append_message_part(json, "content", messages[i].content, i, guarding, error));
         SNUG_TRY(append(json, "}", error));
     }
     return append(json, "],", error);
@@ -197,7 +247,7 @@ static snug_status write_input(snug_buffer *json, const snug_text *text, const s
 
     SNUG_TRY(check_variables(&variables, options->variables_json, error));
     SNUG_TRY(append(json, "{", error));
-    SNUG_TRY(append_messages(json, messages, message_count, error));
+    SNUG_TRY(append_messages(json, messages, message_count, options->guards_tokens ? text : NULL, error));
     SNUG_TRY(append(json, "\"tools\":null,\"documents\":null,", error));
     SNUG_TRY(snug_buffer_append(json, (snug_str){ text->names, text->names_bytes }, error));
     SNUG_TRY(append(json, "\"add_generation_prompt\":", error));
@@ -205,6 +255,19 @@ static snug_status write_input(snug_buffer *json, const snug_text *text, const s
     SNUG_TRY(append(json, variables.bytes > 0 ? "," : "", error));
     SNUG_TRY(snug_buffer_append(json, variables, error));
     return append(json, "}", error);
+}
+
+snug_status snug_text_set_chat_template(snug_text *text, const char *source, size_t bytes, snug_error *error)
+{
+    const size_t valid = snug_utf8_valid_bytes(source, bytes);
+    snug_template *chat;
+
+    if (valid < bytes)
+        SNUG_FAIL(error, SNUG_ERR_CORRUPT, "the chat template is not UTF-8 (at byte %zu)", valid);
+    SNUG_TRY(snug_template_create(&chat, text->memory, (snug_str){ source, bytes }, error));
+    snug_template_destroy(text->chat);
+    text->chat = chat;
+    return SNUG_OK;
 }
 
 snug_status snug_text_chat(const snug_text *text, char **rendered_out, size_t *bytes_out,

@@ -107,8 +107,32 @@ static snug_status encode_words(snug_encoding *encoding, snug_str piece, bool is
     return snug_split_run(encoding, 0, piece, is_first);
 }
 
+/* Take the guards out: what they kept apart is text now. */
+static snug_status remove_guards(snug_encoding *encoding, snug_str *piece_inout)
+{
+    static const snug_str mark = { SNUG_TEXT_GUARD, sizeof SNUG_TEXT_GUARD - 1 };
+    const snug_str piece = *piece_inout;
+    snug_buffer *out = &encoding->unguarded;
+    size_t done = 0;
+
+    SNUG_TRY(snug_buffer_restart(out, piece.bytes, encoding->error));
+    for (size_t at = 0; at + mark.bytes <= piece.bytes;) {
+        if (memcmp(piece.data + at, mark.data, mark.bytes) != 0) {
+            at++;
+            continue;
+        }
+        SNUG_TRY(snug_buffer_append(out, (snug_str){ piece.data + done, at - done }, encoding->error));
+        done = at += mark.bytes;
+    }
+    SNUG_TRY(snug_buffer_append(out, (snug_str){ piece.data + done, piece.bytes - done }, encoding->error));
+    *piece_inout = snug_buffer_str(out);
+    return SNUG_OK;
+}
+
 static snug_status encode_piece(snug_encoding *encoding, snug_str piece, bool is_first)
 {
+    if (encoding->flags & SNUG_ENCODE_GUARDED)
+        SNUG_TRY(remove_guards(encoding, &piece));
     SNUG_TRY(
         snug_normalize(&piece, &encoding->normalizer, encoding->text, &encoding->matcher, encoding->error));
     return cut_added(encoding, &encoding->text->added_normalized, piece, is_first, encode_words);
@@ -142,6 +166,7 @@ snug_status snug_text_encode(const snug_text *text, uint32_t *ids_out, size_t ca
         .capacity = capacity,
         .flags = flags,
         .symbols = { .memory = text->memory },
+        .unguarded = { .memory = text->memory },
         .error = error ? error : &own_error,
     };
     snug_status status;
@@ -158,6 +183,7 @@ snug_status snug_text_encode(const snug_text *text, uint32_t *ids_out, size_t ca
     for (size_t i = 0; i < SNUG_COUNT(encoding.split); i++)
         snug_buffer_deinit(&encoding.split[i]);
     snug_buffer_deinit(&encoding.symbols);
+    snug_buffer_deinit(&encoding.unguarded);
     if (status == SNUG_OK)
         *count_out = encoding.count;
     return status;

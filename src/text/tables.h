@@ -315,6 +315,9 @@ void snug_sort(void *base, size_t count, size_t bytes, snug_less_fn less, const 
 
 /* --- encoding: encode.c, split.c, merge.c ----------------------------------------------------------- */
 
+/* Stands in special tokens that are to stay text: U+FDD0. */
+#define SNUG_TEXT_GUARD "\xef\xb7\x90"
+
 /* One call of snug_text_encode(). */
 typedef struct snug_encoding {
     const snug_text *text;
@@ -326,6 +329,7 @@ typedef struct snug_encoding {
     snug_normalizer normalizer;
     snug_buffer split[SNUG_TEXT_STEP_COUNT_MAX]; /* of the steps that change text */
     snug_buffer symbols;                         /* of long words */
+    snug_buffer unguarded;                       /* a piece without its guards */
     snug_error *error;
 } snug_encoding;
 

@@ -37,7 +37,7 @@ refuses 2 '--system needs the chat template that --raw leaves out' -m "$model" -
 refuses 2 'logits needs --ids FILE.json and --out FILE.safetensors' logits --ids a
 refuses 2 'tokenize takes one text, and "b" is a second; quote a text with spaces' tokenize a b
 sentence='there is no text: give it as one word, as @FILE, as - for standard input, '
-refuses 2 "${sentence}or many with --batch FILE.json" tokenize
+refuses 2 "${sentence}many with --batch FILE.json, or messages with --chat FILE.json" tokenize
 refuses 2 '--skip-special is for --decode' tokenize --skip-special a
 refuses 2 '--depth takes numbers of tokens such as 0,4096, not "1,x"' bench --depth 1,x
 
