@@ -87,9 +87,11 @@ is 'output below need' "$out" ''
 has 'figures below need' "$err" 'may use 1.0 MiB (limited by --memory-limit)'
 run -m "$model" -p "$prompt" --max-tokens 40 --json
 need=$(json memory.predicted_peak_bytes)
-run -m "$model" -p "$prompt" --max-tokens 40 --quiet --memory-limit $((need + 65536))
-is 'status at need' "$status" 0
-is 'the answer at need' "$out" "$answer"
+if [ -z "${SANITIZED-}" ]; then
+    run -m "$model" -p "$prompt" --max-tokens 40 --quiet --memory-limit $((need + 65536))
+    is 'status at need' "$status" 0
+    is 'the answer at need' "$out" "$answer"
+fi
 
 # What cannot be written is said; a reader that goes away is not.
 if [ -w /dev/full ]; then
