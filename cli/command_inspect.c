@@ -236,7 +236,7 @@ static cli_exit predict_all(inspection *look)
 static bool is_special(const snug_text *text, uint32_t id)
 {
     char nowhere[1];
-    size_t shown, left;
+    size_t shown = 0, left = 0;
     /* Lengths are told even where there is no room. */
     snug_status status = snug_text_decode(text, nowhere, 0, &shown, &id, 1, 0);
 

@@ -334,9 +334,9 @@ static snug_status put_gemma3(const config_context *c)
     (void)snug_gguf_u64(&hidden, find(c, "embedding_length"));
     if (!layer_u64(&heads, c, find(c, "attention.head_count"), 0) || heads == 0)
         return fail_key(c, "attention.head_count", "a positive number");
-    if (!snug_gguf_u64(&head, find(c, "attention.key_length")))
+    if (c->layers == LAYERS_OF_GEMMA3_27B || !snug_gguf_u64(&head, find(c, "attention.key_length")))
         head = hidden / heads;
-    scalar = c->layers == LAYERS_OF_GEMMA3_27B ? (double)(hidden / heads) : (double)head;
+    scalar = (double)head;
     if (snug_gguf_f64(&scale, find(c, "attention.scale")) && scale > 0.0)
         scalar = 1.0 / (scale * scale);
     snug_json_put_f64(c->json, "query_pre_attn_scalar", scalar);
