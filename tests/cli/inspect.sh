@@ -132,7 +132,7 @@ for name in llama-tied-Q4_K_M gemma3-Q8_0; do
     if [ "$status" -eq 0 ]; then is "format of $name" "$(json files.0.format)" GGUF; fi
 done
 
-while IFS=$'\t' read -r name expected reason; do
+while IFS=$'\t' read -r name _ reason; do
     run inspect "$SHARED/fixtures/bad/$name" --tensors
     [ "$status" -le 4 ] || fail "no crash on $name ($reason)" "status $status" "$err"
     if [ "$status" -eq 4 ]; then is "one sentence for $name" "$(wc -l <"$work/err" | tr -d ' ')" 1; fi
