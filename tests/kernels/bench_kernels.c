@@ -145,18 +145,28 @@ static const snug_type types[] = {
     SNUG_TYPE_Q5_K, SNUG_TYPE_Q6_K, SNUG_TYPE_IQ4_NL, SNUG_TYPE_IQ4_XS, SNUG_TYPE_MXFP4,
 };
 
+/* Zeros at a multiple of 64, as kernels.h wants inputs and scratch; freed with free(). */
+static void *aligned_zeros(size_t bytes)
+{
+    const size_t rounded = snug_round_up(bytes + 1, 64);
+    void *block = aligned_alloc(64, rounded);
+
+    SNUG_ASSERT(block);
+    return memset(block, 0, rounded);
+}
+
 static double time_matmul(const snug_matmul *matmul, snug_matmul_task *task)
 {
     double best = 1e9;
 
     task->input_bytes = matmul->input_bytes(task->weight.columns);
 
-    unsigned char *input = snug_os_heap_alloc(task->tokens * task->input_bytes);
+    unsigned char *input = aligned_zeros(task->tokens * task->input_bytes);
     float *x = snug_os_heap_alloc(task->weight.columns * sizeof *x);
     snug_random random = { 3 };
 
     task->input = input;
-    task->scratch = snug_os_heap_alloc(matmul->scratch_bytes(task->weight.columns) + 64);
+    task->scratch = aligned_zeros(matmul->scratch_bytes(task->weight.columns));
     for (size_t token = 0; token < task->tokens; token++) {
         for (size_t i = 0; i < task->weight.columns; i++)
             x[i] = (float)snug_random_unit(&random) - 0.5f;
@@ -171,9 +181,9 @@ static double time_matmul(const snug_matmul *matmul, snug_matmul_task *task)
 
         best = took < best ? took : best;
     }
-    snug_os_heap_free(task->scratch);
+    free(task->scratch);
     snug_os_heap_free(x);
-    snug_os_heap_free(input);
+    free(input);
     return best;
 }
 
@@ -280,7 +290,7 @@ static void bench_attend(const machine *m, snug_cpu_level level)
             double best = 1e9;
 
             task.sum = task.max + SNUG_ATTEND_QUERIES_MAX;
-            task.scratch = snug_os_heap_alloc(snug_attend_scratch_bytes(head_dim));
+            task.scratch = aligned_zeros(snug_attend_scratch_bytes(head_dim));
             for (size_t q = 0; q < SNUG_ATTEND_QUERIES_MAX; q++)
                 end[q] = SNUG_TILE_TOKENS;
             for (size_t n = 0; n < queries * head_dim; n++)
@@ -304,7 +314,7 @@ static void bench_attend(const machine *m, snug_cpu_level level)
 
             printf("  %zu: %4.1f GB/s %3.0f %% %3.0f GFLOP/s", queries, rate * 1e-9,
                    100.0 * rate / m->read_bytes, flop * 1e-9);
-            snug_os_heap_free(task.scratch);
+            free(task.scratch);
             snug_os_heap_free(query);
         }
         printf("\n");
