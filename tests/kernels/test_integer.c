@@ -14,7 +14,7 @@ enum {
     SCRATCH_MAX = 256 << 10,
 };
 
-/* Where the blocks of a type have a scale in f16; 0 terminates after the first. */
+/* Where the blocks of a type have scales in f16. */
 typedef struct scale_place {
     snug_type type;
     int first, second; /* byte of the block, -1: none */

@@ -23,6 +23,11 @@ typedef enum integer_kind {
     BITS_8,
 } integer_kind;
 
+#define INTEGER_FORMS(X)                                                                                     \
+    X(BITS_5, 16, 0)                                                                                         \
+    X(BITS_5, 16, 1)                                                                                         \
+    X(BITS_5, 32, 0) X(BITS_5, 32, 1) X(BITS_6, 16, 0) X(BITS_6, 32, 1) X(BITS_8, 32, 0) X(BITS_8, 32, 1)
+
 KERNEL_INLINE size_t vi_depth(integer_kind kind)
 {
     return kind == BITS_5 ? 4 : kind == BITS_6 ? 2 : 1;

@@ -15,10 +15,14 @@ typedef __m512i vi;
 
 /* All the same here. */
 typedef enum integer_kind {
-    BITS_5,
-    BITS_6,
-    BITS_8,
+    BITS_ANY,
 } integer_kind;
+
+#define BITS_5 BITS_ANY
+#define BITS_6 BITS_ANY
+#define BITS_8 BITS_ANY
+
+#define INTEGER_FORMS(X) X(BITS_ANY, 16, 0) X(BITS_ANY, 16, 1) X(BITS_ANY, 32, 0) X(BITS_ANY, 32, 1)
 
 KERNEL_INLINE size_t vi_depth(integer_kind kind)
 {
