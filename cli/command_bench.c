@@ -12,6 +12,7 @@
 #include "base/random.h"
 #include "base/status.h"
 #include "cli/bandwidth.h"
+#include "cli/cache.h"
 #include "cli/engine.h"
 #include "cli/input.h"
 #include "cli/system.h"
@@ -91,9 +92,10 @@ static snug_status eval(const bench *run, uint32_t first, uint32_t count, snug_e
 static snug_status measure_once(double *speed_out, const bench *run, uint32_t depth, uint32_t count,
                                 bool is_decode, snug_error *error)
 {
+    const uint32_t kept = snug_session_truncate(run->engine.session, depth);
     uint64_t start;
 
-    snug_session_truncate(run->engine.session, depth);
+    SNUG_TRY(eval(run, kept, depth - kept, error)); /* what a bounded cache could not rewind to */
     start = cli_clock_ns();
     for (uint32_t done = 0; done < count; done += is_decode ? 1 : count)
         SNUG_TRY(eval(run, depth + done, is_decode ? 1 : count, error));
@@ -132,15 +134,24 @@ static snug_status measure(speeds *out, const bench *run, uint32_t depth, uint32
 
 /* --- what was read ------------------------------------------------------------------------------------- */
 
-/* Bytes of keys and values of one token. */
-static double cache_bytes_per_token(const bench *run)
+/* Bytes of keys and values that a pass reads after `held` tokens: in a bounded layer fewer than all. */
+static double cache_bytes_read(const bench *run, double held)
 {
     const snug_kv_shape *shape = snug_model_kv_shape(run->engine.model);
     const double value_bytes = run->engine.plan.kv_format == SNUG_KV_FORMAT_F32 ? 4 : 2;
+    const double most = run->engine.plan.kv_retention.max_tokens;
     double values = 0;
 
-    for (uint32_t i = 0; i < shape->layer_count; i++)
-        values += 2.0 * shape->layer[i].kv_head_count * shape->layer[i].head_dim;
+    for (uint32_t i = 0; i < shape->layer_count; i++) {
+        const snug_kv_layer *layer = &shape->layer[i];
+        double seen = held;
+
+        if (layer->window_tokens > 0 && layer->window_tokens < seen)
+            seen = layer->window_tokens;
+        if (most > 0 && most < seen)
+            seen = most;
+        values += 2.0 * layer->kv_head_count * layer->head_dim * seen;
+    }
     return values * value_bytes;
 }
 
@@ -154,7 +165,7 @@ static double bytes_per_token(const bench *run, uint32_t depth, uint32_t count, 
     const uint32_t passes = (count + chunk - 1) / chunk;
     const double held = depth + count / 2.0;
 
-    return ((double)run->engine.info.weight_bytes + held * cache_bytes_per_token(run)) * passes / count;
+    return ((double)run->engine.info.weight_bytes + cache_bytes_read(run, held)) * passes / count;
 }
 
 /* --- results ------------------------------------------------------------------------------------------- */
@@ -167,12 +178,14 @@ static void report(bench *run, const speeds *speed, uint32_t depth, uint32_t cou
     const char *kind = is_decode ? "decode" : "prefill";
 
     if (run->tests)
-        json_array_append_new(run->tests, json_pack("{s:s,s:I,s:I,s:I,s:s,s:f,s:f,s:f,s:f,s:f}", "kind", kind,
-                                                    "depth", (json_int_t)depth, "tokens", (json_int_t)count,
-                                                    "threads", (json_int_t)run->engine.plan.threads, "kv",
-                                                    snug_kv_format_name(run->engine.plan.kv_format), "median",
-                                                    speed->median, "min", speed->min, "max", speed->max,
-                                                    "bytes_per_token", bytes, "bandwidth_share", share));
+        json_array_append_new(run->tests,
+                              json_pack("{s:s,s:I,s:I,s:I,s:s,s:s,s:f,s:f,s:f,s:f,s:f}", "kind", kind,
+                                        "depth", (json_int_t)depth, "tokens", (json_int_t)count, "threads",
+                                        (json_int_t)run->engine.plan.threads, "kv",
+                                        snug_kv_format_name(run->engine.plan.kv_format), "kv_kind",
+                                        cli_cache_kind(&run->engine.plan.kv_retention), "median",
+                                        speed->median, "min", speed->min, "max", speed->max,
+                                        "bytes_per_token", bytes, "bandwidth_share", share));
     else
         cli_print("%-8s %7u %7u %11.1f %11.1f %11.1f %12s %8.1f %%\n", kind, depth, count, speed->median,
                   speed->min, speed->max, cli_size((uint64_t)bytes).text, share * 100);
@@ -196,7 +209,7 @@ static cli_exit run_depth(bench *run, uint32_t depth)
     snug_error error = { SNUG_OK, "" };
     cli_exit status;
 
-    snug_session_truncate(run->engine.session, 0);
+    (void)snug_session_truncate(run->engine.session, 0);
     if (eval(run, 0, depth, &error) != SNUG_OK)
         return cli_fail_error(&error);
     status = run_test(run, depth, (uint32_t)run->options->prompt_tokens, false);
@@ -214,7 +227,7 @@ static void print_machine(bench *run, const char *cpu)
               cli_size(engine->info.weight_bytes).text);
     cli_print("%s, %s%s, %u thread%s, cache %s", cpu, snug_cpu_level_name(engine->info.cpu),
               engine->info.exact ? ", exact" : "", engine->plan.threads, cli_plural(engine->plan.threads),
-              snug_kv_format_name(engine->plan.kv_format));
+              cli_cache_in_words(engine->plan.kv_format, &engine->plan.kv_retention).text);
     if (run->read_bytes_per_second > 0)
         cli_print(", reads %.1f GB/s\n\n", run->read_bytes_per_second / 1e9);
     else

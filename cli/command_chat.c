@@ -166,7 +166,7 @@ static void do_reset(chat *talk, const char *argument)
 
     (void)argument;
     cli_conversation_truncate(&talk->conversation, has_system ? 1 : 0);
-    snug_session_truncate(talk->engine.session, 0);
+    (void)snug_session_truncate(talk->engine.session, 0);
     cli_note("forgotten%s", has_system ? "; the system message stays" : "");
 }
 

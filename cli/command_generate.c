@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/status.h"
+#include "cli/cache.h"
 #include "cli/engine.h"
 #include "cli/input.h"
 #include "cli/report.h"
@@ -125,7 +126,7 @@ static cli_exit print_json(generation *run)
     for (uint32_t i = 0; i < result->generated_tokens; i++)
         json_array_append_new(ids, json_integer((json_int_t)run->answer_ids.id[i]));
     cli_write_json(
-        json_pack("{s:s%,s:o,s:I,s:I,s:I,s:s,s:s,s:f,s:f,s:f,s:s,s:o}", "text",
+        json_pack("{s:s%,s:o,s:I,s:I,s:I,s:s,s:s,s:f,s:f,s:f,s:s,s:o,s:o}", "text",
                   run->answer.data ? run->answer.data : "", run->answer.bytes, "ids", ids, "prompt_tokens",
                   (json_int_t)result->prompt_tokens, "generated_tokens", (json_int_t)result->generated_tokens,
                   "recomputed_tokens", (json_int_t)result->recomputed_tokens, "recompute_reason",
@@ -134,8 +135,8 @@ static cli_exit print_json(generation *run)
                   "decode_tokens_per_second",
                   cli_tokens_per_second(result->generated_tokens > 0 ? result->generated_tokens - 1 : 0,
                                         result->decode_ns),
-                  "first_token_ms", (double)result->first_token_ns / 1e6, "model", run->engine.path, "memory",
-                  cli_report_memory_json(&run->engine)));
+                  "first_token_ms", (double)result->first_token_ns / 1e6, "model", run->engine.path, "kv",
+                  cli_cache_json(&run->engine), "memory", cli_report_memory_json(&run->engine)));
     cli_print("\n");
     return result->stop == SNUG_STOP_INTERRUPTED ? CLI_INTERRUPTED : CLI_DONE;
 }

@@ -138,28 +138,21 @@ static double share(const inspection *look, const type_row *row)
 
 /* --- looking: the cache -------------------------------------------------------------------------------- */
 
-/* What one layer keeps for that many tokens, without the cache's table. */
-static uint64_t layer_bytes(const inspection *look, const snug_kv_layer *layer, uint32_t tokens)
+/* What one layer would take for that many tokens, without the cache's table, if it kept every one itself. */
+static uint64_t whole_layer_bytes(const inspection *look, const snug_kv_layer *layer, uint32_t tokens)
 {
-    const snug_kv_shape shape = { .layer_count = 1, .layer = layer };
+    const snug_kv_layer whole = { .kv_head_count = layer->kv_head_count, .head_dim = layer->head_dim };
+    const snug_kv_shape shape = { .layer_count = 1, .layer = &whole };
     const snug_kv_format format = look->engine.plan.kv_format;
     const snug_kv_options options = {
         .struct_size = sizeof options, .context_tokens = tokens, .key_format = format, .value_format = format
     };
     uint64_t bytes, table;
 
-    if (layer->is_shared || snug_kv_estimate(&table, &shape, &options, 0, NULL) != SNUG_OK ||
+    if (snug_kv_estimate(&table, &shape, &options, 0, NULL) != SNUG_OK ||
         snug_kv_estimate(&bytes, &shape, &options, tokens, NULL) != SNUG_OK)
         return 0;
     return bytes - table;
-}
-
-/* The same if it kept every token itself. */
-static uint64_t whole_layer_bytes(const inspection *look, const snug_kv_layer *layer, uint32_t tokens)
-{
-    const snug_kv_layer whole = { .kv_head_count = layer->kv_head_count, .head_dim = layer->head_dim };
-
-    return layer_bytes(look, &whole, tokens);
 }
 
 /* Layers that keep the same tokens. */
@@ -211,10 +204,10 @@ static cli_exit predict(inspection *look, uint32_t context)
     if (status != CLI_DONE)
         return status;
     *p = (prediction){ .plan = look->engine.plan };
-    for (uint32_t i = 0; i < shape->layer_count; i++) {
-        p->cache_bytes += layer_bytes(look, &shape->layer[i], context);
+    p->cache_bytes =
+        cli_engine_cache_bytes(&look->engine, context) - cli_engine_cache_bytes(&look->engine, 0);
+    for (uint32_t i = 0; i < shape->layer_count; i++)
         p->all_bytes += whole_layer_bytes(look, &shape->layer[i], context);
-    }
     look->prediction_count++;
     return CLI_DONE;
 }
@@ -402,22 +395,6 @@ static void print_kind(const cache_kind *kind)
         cli_print("%.0f bytes per token\n", kind->bytes_per_token);
 }
 
-/* Whether some layer reads a window only, and yet keeps every token. */
-static bool keeps_beyond_windows(const inspection *look)
-{
-    const snug_kv_shape *shape = snug_model_kv_shape(look->engine.model);
-    const uint32_t longest = look->engine.info.context_tokens;
-
-    for (uint32_t i = 0; i < shape->layer_count; i++) {
-        const snug_kv_layer *layer = &shape->layer[i];
-
-        if (!layer->is_shared && layer->window_tokens > 0 && layer->window_tokens < longest &&
-            layer_bytes(look, layer, longest) == whole_layer_bytes(look, layer, longest))
-            return true;
-    }
-    return false;
-}
-
 static void print_cache(const inspection *look)
 {
     const snug_plan *longest = &look->predictions[look->prediction_count - 1].plan;
@@ -429,8 +406,6 @@ static void print_cache(const inspection *look)
         if (read_kind(&kind, look, i))
             print_kind(&kind);
     }
-    if (keeps_beyond_windows(look))
-        cli_print("  a window limits what is read; this build keeps every token all the same\n");
     cli_print("\n%-12s %12s %12s %12s  here\n", "context", "cache", "saved", "peak");
     for (size_t i = 0; i < look->prediction_count; i++) {
         const prediction *p = &look->predictions[i];

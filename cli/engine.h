@@ -24,9 +24,10 @@ typedef struct cli_engine {
     snug_memory *memory;
     snug_model *model;
     snug_model_info info;
-    uint64_t text_bytes; /* the tokenizer, estimated before it is opened */
-    snug_text *text;     /* NULL until opened, and for commands that need none */
-    snug_plan plan;      /* the last one made */
+    snug_kv_retention retention; /* as the user asked */
+    uint64_t text_bytes;         /* the tokenizer, estimated before it is opened */
+    snug_text *text;             /* NULL until opened, and for commands that need none */
+    snug_plan plan;              /* the last one made */
     snug_session *session;
 } cli_engine;
 
@@ -64,7 +65,7 @@ snug_sample_options cli_engine_sampling(const cli_engine *engine);
 /* Every number that was chosen, on standard error: --verbose. */
 void cli_engine_explain(const cli_engine *engine);
 
-/* Cache bytes for that many tokens, in the plan's format. */
+/* Cache bytes after that many tokens, as the plan has it. */
 uint64_t cli_engine_cache_bytes(const cli_engine *engine, uint32_t tokens);
 
 #endif /* SNUG_CLI_ENGINE_H */

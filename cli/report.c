@@ -80,12 +80,18 @@ void cli_report_run(const cli_engine *engine, const snug_generate_result *result
 void cli_report_recompute(void *user, const snug_recompute *recompute)
 {
     const bool is_longer = recompute->reason == SNUG_RECOMPUTE_LONGER;
+    const char *are = recompute->tokens == 1 ? " is" : "s are";
 
     (void)user;
     cli_flush();
+    if (recompute->reason == SNUG_RECOMPUTE_REWOUND) {
+        cli_note("the cache has dropped what comes before this point: %u token%s computed again",
+                 recompute->tokens, are);
+        return;
+    }
     cli_note("context %s %u tokens%s: %u token%s computed again with the model's %s factors",
              is_longer ? "grew beyond" : "is within", recompute->limit_tokens, is_longer ? "" : " again",
-             recompute->tokens, recompute->tokens == 1 ? " is" : "s are", is_longer ? "long" : "short");
+             recompute->tokens, are, is_longer ? "long" : "short");
 }
 
 /* --- more ---------------------------------------------------------------------------------------------- */

@@ -2,10 +2,10 @@
 /*
  * snug/kv.h - the key/value cache: what a running conversation remembers.
  *
- * A cache is made of three independent parts: a page store (address space for the whole context, committed
- * tile by tile after the ledger agreed), an element format, and a retention (which tokens are kept). This
- * build has the formats f32 and f16 and the retentions `all` and `window`; others come in as files beside
- * them.
+ * A cache is made of three independent parts: a page store (address space, committed tile by tile after the
+ * ledger agreed), an element format, and a retention (which tokens are kept). This build has the formats f32
+ * and f16, and the retentions all, rotating and chunked. A layer whose model gives it a window keeps no more
+ * than that window, whatever the retention.
  *
  * Tokens are appended by the session, never by the caller.
  * Threads: one thread at a time per cache.
@@ -29,6 +29,37 @@ typedef enum snug_kv_format {
 SNUG_API const char *snug_kv_format_name(snug_kv_format format);
 SNUG_API bool snug_kv_format_parse(snug_kv_format *format_out, const char *name);
 
+/*
+ * Which tokens a query sees, and so which are kept. The query at position p sees the key at k iff k <= p and
+ *
+ *   ALL        always
+ *   ROTATING   k < sink_tokens  or  p - k < max_tokens - sink_tokens
+ *   CHUNKED    k / max_tokens == p / max_tokens, in whole numbers: only the current chunk, as Llama 4's local
+ *              layers and MLX's ChunkedKVCache do
+ *
+ * and, in a layer with a window, also p - k < window_tokens. Positions are those of the whole conversation
+ * for ever: a key is rotated once, when it is written.
+ *
+ * Memory of a layer that sees W tokens beside the sinks: at most the sinks in whole tiles of 64 tokens, and
+ * 1 + ceil((W - 1) / 64) tiles. Only a layer that later layers share holds more, by pass_tokens.
+ */
+typedef enum snug_kv_retention_kind {
+    SNUG_KV_RETENTION_AUTO = 0, /* ALL */
+    SNUG_KV_RETENTION_ALL = 1,
+    SNUG_KV_RETENTION_ROTATING = 2,
+    SNUG_KV_RETENTION_CHUNKED = 3,
+} snug_kv_retention_kind;
+
+/* "all", "rotating", "chunked"; "auto" for AUTO. Never NULL. */
+SNUG_API const char *snug_kv_retention_name(snug_kv_retention_kind kind);
+SNUG_API bool snug_kv_retention_parse(snug_kv_retention_kind *kind_out, const char *name);
+
+typedef struct snug_kv_retention {
+    snug_kv_retention_kind kind;
+    uint32_t max_tokens;  /* ROTATING, CHUNKED: at least 1. ALL: 0 */
+    uint32_t sink_tokens; /* ROTATING: the first tokens, kept for ever; fewer than max_tokens. Else 0 */
+} snug_kv_retention;
+
 /* What one layer of a model puts into the cache. */
 typedef struct snug_kv_layer {
     uint32_t kv_head_count;
@@ -45,25 +76,42 @@ typedef struct snug_kv_shape {
 
 typedef struct snug_kv_options {
     size_t struct_size;
-    uint32_t context_tokens;     /* the most tokens it will hold; at least 1 */
+    uint32_t context_tokens;     /* positions end here, whatever is kept of them; at least 1 */
     snug_kv_format key_format;   /* AUTO is F16 here */
     snug_kv_format value_format; /* this build wants both the same */
+    snug_kv_retention retention;
+    uint32_t pass_tokens; /* the most tokens computed in one pass; 0: 512 */
 } snug_kv_options;
 
 /*
- * Bytes of memory that a cache of this shape takes when it holds `tokens` tokens: exact, to the page.
- * Errors: ARGUMENT, UNSUPPORTED (a combination of formats).
+ * Bytes of memory that a cache of this shape takes after `tokens` tokens: exact, to the page.
+ * Errors: ARGUMENT (a retention whose figures make no sense too), UNSUPPORTED (a combination of formats).
  */
 SNUG_API SNUG_MUST_CHECK snug_status snug_kv_estimate(uint64_t *bytes_out, const snug_kv_shape *shape,
                                                       const snug_kv_options *options, uint32_t tokens,
                                                       snug_error *error);
 
-SNUG_API uint32_t snug_kv_tokens(const snug_kv *kv);          /* tokens held now */
-SNUG_API uint32_t snug_kv_context_tokens(const snug_kv *kv);  /* the most it can hold */
+SNUG_API uint32_t snug_kv_tokens(const snug_kv *kv);          /* of the conversation so far */
+SNUG_API uint32_t snug_kv_context_tokens(const snug_kv *kv);  /* the most it can have */
 SNUG_API uint64_t snug_kv_committed_bytes(const snug_kv *kv); /* in the ledger now */
 
-/* Forget every token after the first `tokens` and return the pages they filled. Cannot fail. */
-SNUG_API void snug_kv_truncate(snug_kv *kv, uint32_t tokens);
+/* What a cache is made of. Plain data. */
+typedef struct snug_kv_info {
+    size_t struct_size; /* set by the caller */
+    snug_kv_format key_format;
+    snug_kv_format value_format;
+    snug_kv_retention retention; /* never AUTO */
+    uint64_t token_bytes;        /* keys and values of one token in every layer that keeps some */
+} snug_kv_info;
+
+SNUG_API void snug_kv_read_info(snug_kv_info *info_out, const snug_kv *kv);
+
+/*
+ * Forget every token after the first `tokens` and return the pages they filled. Returns how many tokens are
+ * left: min(tokens, snug_kv_tokens()) when everything that their successors will see is still there, which is
+ * always so while no layer has gone round; else 0, and the caller computes the tokens again. Cannot fail.
+ */
+SNUG_API uint32_t snug_kv_truncate(snug_kv *kv, uint32_t tokens);
 
 SNUG_END_DECLS
 #endif /* SNUG_KV_H */

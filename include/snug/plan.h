@@ -21,6 +21,7 @@ typedef struct snug_plan_options {
     uint32_t prefill_chunk;  /* as for the session */
     uint32_t threads;        /* as for the session */
     snug_kv_format kv_format;
+    snug_kv_retention kv_retention;
     uint32_t id_count;         /* tokens of the vocabulary, for the sampler; 0: the model's */
     uint64_t user_limit_bytes; /* 0: none; bounds the unreclaimable peak */
 } snug_plan_options;
@@ -30,10 +31,11 @@ typedef struct snug_plan {
 
     /* The request it is for. */
     uint32_t context_tokens;
-    uint32_t cache_tokens; /* tokens the cache will hold at the end */
+    uint32_t cache_tokens; /* tokens of the conversation at the end; a bounded cache holds fewer of them */
     uint32_t prefill_chunk;
     uint32_t threads;
     snug_kv_format kv_format;
+    snug_kv_retention kv_retention; /* never AUTO */
 
     /* Unreclaimable bytes at the peak, by use: what the ledger will show. */
     uint64_t use_bytes[SNUG_MEMORY_USE_COUNT];

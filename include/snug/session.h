@@ -31,6 +31,7 @@ typedef struct snug_session_options {
     snug_kv_format kv_format;
     uint32_t
         logits_rows; /* positions whose logits on_logits computes at once, 1 .. 8; 0: 1. Scratch for each */
+    snug_kv_retention kv_retention; /* which tokens the cache keeps; AUTO: all */
 } snug_session_options;
 
 /* `model` and `memory` must outlive it. Errors: ARGUMENT, OVER_LIMIT, NO_MEMORY, UNSUPPORTED. */
@@ -66,9 +67,10 @@ typedef enum snug_recompute_reason {
     SNUG_RECOMPUTE_NONE = 0,
     SNUG_RECOMPUTE_LONGER = 1,  /* beyond the limit: the long factors */
     SNUG_RECOMPUTE_SHORTER = 2, /* within it again: the short factors */
+    SNUG_RECOMPUTE_REWOUND = 3, /* the cache no longer holds what the tokens after a common beginning see */
 } snug_recompute_reason;
 
-/* "none", "longer", "shorter". */
+/* "none", "longer", "shorter", "rewound". */
 SNUG_API const char *snug_recompute_reason_name(snug_recompute_reason reason);
 
 typedef struct snug_recompute {
@@ -101,8 +103,12 @@ SNUG_API SNUG_MUST_CHECK snug_status snug_session_eval(snug_session *session, co
 /* Logits after the last computed token, [vocabulary]; NULL before the first. Valid until the next call. */
 SNUG_API const float *snug_session_logits(const snug_session *session);
 
-/* Forget every token after the first `tokens`; their memory goes back. Cannot fail. */
-SNUG_API void snug_session_truncate(snug_session *session, uint32_t tokens);
+/*
+ * Forget every token after the first `tokens`; their memory goes back. Returns how many are left: at most
+ * `tokens`, and none at all when the cache has given up something that the next ones would see
+ * (snug_kv_truncate()): then the session is as new. Cannot fail.
+ */
+SNUG_API uint32_t snug_session_truncate(snug_session *session, uint32_t tokens);
 
 typedef enum snug_stop {
     SNUG_STOP_EOS = 1,         /* the model ended its answer */

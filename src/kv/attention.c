@@ -2,9 +2,12 @@
 /*
  * attention.c - splits attention into independent parts and runs the tile kernel over the tiles of each.
  *
+ * What a set of queries goes over is a row of visits: first the tiles of the sinks, then those of the recent
+ * tokens. A tile that holds both is visited twice; what each query sees of it does not overlap.
+ *
  * All query heads that share a KV head go through a tile together, so that it is read once. For a chunk of
  * tokens a part is (KV head, group of tokens). For a single token over a long context a part is (KV head,
- * run of tiles), and the partial states (max, sum, out) are merged in order afterwards. How the work is
+ * run of visits), and the partial states (max, sum, out) are merged in order afterwards. How the work is
  * split depends on positions and shapes only, never on the number of threads: the same bits with any.
  */
 #include "kv/parts.h"
@@ -15,10 +18,10 @@
 #include "base/size.h"
 #include "base/status.h"
 
-/* Below this many tiles one part per KV head is cheaper than merging. */
-#define PART_TILES_MIN 8
+/* Below this many visits one part per KV head is cheaper than merging. */
+#define PART_VISITS_MIN 8
 
-/* State of a run of tiles for a set of queries, laid out in scratch: max and sum, then out. */
+/* State of a run of visits for a set of queries, laid out in scratch: max and sum, then out. */
 typedef struct part_state {
     float *max; /* [queries] */
     float *sum; /* [queries] */
@@ -32,20 +35,28 @@ typedef struct attend_job {
     uint32_t group;           /* query heads of one KV head */
     uint32_t tokens_per_part; /* a chunk: tokens whose queries go together */
     uint32_t token_parts;
-    uint32_t tile_parts; /* a single token: runs of tiles */
-    uint32_t tiles_per_part;
+    uint32_t visit_parts; /* a single token: runs of visits */
+    uint32_t visits_per_part;
 } attend_job;
 
-/* Tiles that hold positions 0 .. last. */
-static uint32_t tile_count(uint32_t last_position)
-{
-    return last_position / SNUG_TILE_TOKENS + 1;
-}
+/* The tiles that some tokens see: those of the sinks from the first on, then a run of recent ones. */
+typedef struct walk {
+    uint32_t sink_visits;
+    uint32_t first_recent_tile;
+    uint32_t visits; /* in all */
+} walk;
 
-/* The first tile that the query at `position` or a later one sees. */
-static uint32_t first_tile(const attend_job *job, uint32_t position)
+/* For the tokens from position `first` to `last`. */
+static walk walk_for(const attend_job *job, uint32_t first, uint32_t last)
 {
-    return job->store->retention->first_tile(&job->store->shape, position);
+    const snug_kv_rule *rule = &job->store->rule;
+    walk w = {
+        .sink_visits = snug_kv_tiles_for(snug_kv_rule_sinks(rule, last).end),
+        .first_recent_tile = snug_kv_rule_recent(rule, first).begin / SNUG_TILE_TOKENS,
+    };
+
+    w.visits = w.sink_visits + snug_kv_tiles_for(last + 1) - w.first_recent_tile;
+    return w;
 }
 
 static part_state state_at(float *base, size_t queries)
@@ -78,29 +89,53 @@ static void gather_queries(float *query_out, const attend_job *job, uint32_t kv_
     job->kv->kernels->scale(query_out, a->scale, tokens * run);
 }
 
-static void run_tiles(const attend_job *job, snug_attend_task *task, uint32_t kv_head, uint32_t first_token,
-                      uint32_t tokens, uint32_t tile_begin, uint32_t tile_end, uint32_t *ranges)
+/* The slots of a tile that hold the positions of a range; begin == end when none does. */
+static snug_kv_range slots_of(snug_kv_range range, uint32_t tile)
 {
-    uint32_t *begin = ranges;
-    uint32_t *end = ranges + task->queries;
+    const uint32_t first = tile * SNUG_TILE_TOKENS;
+    const uint32_t end = range.end > first ? range.end - first : 0;
+    snug_kv_range slots = { range.begin > first ? range.begin - first : 0, end };
+
+    slots.end = (uint32_t)snug_min_size(end, SNUG_TILE_TOKENS);
+    slots.begin = (uint32_t)snug_min_size(slots.begin, slots.end);
+    return slots;
+}
+
+/* What the queries of `tokens` tokens see of a tile. */
+static void find_ranges(const attend_job *job, const snug_attend_task *task, uint32_t *ranges,
+                        uint32_t first_token, uint32_t tokens, uint32_t tile, bool is_sink)
+{
+    const snug_kv_rule *rule = &job->store->rule;
+
+    for (uint32_t t = 0; t < tokens; t++) {
+        const uint32_t position = job->attention->first_position + first_token + t;
+        const snug_kv_range slots = slots_of(
+            is_sink ? snug_kv_rule_sinks(rule, position) : snug_kv_rule_recent(rule, position), tile);
+
+        for (uint32_t g = 0; g < job->group; g++) {
+            ranges[t * job->group + g] = slots.begin;
+            ranges[task->queries + t * job->group + g] = slots.end;
+        }
+    }
+}
+
+static void run_visits(const attend_job *job, snug_attend_task *task, uint32_t kv_head, uint32_t first_token,
+                       uint32_t tokens, const walk *w, uint32_t visit_begin, uint32_t visit_end,
+                       uint32_t *ranges)
+{
     const snug_kv_store *store = job->store;
     const snug_kv_side *key = &store->key;
     const snug_kv_side *value = &store->value;
     snug_attend_fn *attend = job->kv->kernels->attend[key->format->type];
 
-    for (uint32_t tile = tile_begin; tile < tile_end; tile++) {
-        for (uint32_t t = 0; t < tokens; t++) {
-            const uint32_t position = job->attention->first_position + first_token + t;
+    for (uint32_t visit = visit_begin; visit < visit_end; visit++) {
+        const bool is_sink = visit < w->sink_visits;
+        const uint32_t tile = is_sink ? visit : w->first_recent_tile + visit - w->sink_visits;
+        const size_t place = snug_kv_rule_place(&store->rule, tile);
 
-            store->retention->visible(&store->shape, tile, position, &begin[t * job->group],
-                                      &end[t * job->group]);
-            for (uint32_t g = 1; g < job->group; g++) {
-                begin[t * job->group + g] = begin[t * job->group];
-                end[t * job->group + g] = end[t * job->group];
-            }
-        }
-        task->key = key->pages.base + tile * key->tile_bytes + kv_head * key->head_tile_bytes;
-        task->value = value->pages.base + tile * value->tile_bytes + kv_head * value->head_tile_bytes;
+        find_ranges(job, task, ranges, first_token, tokens, tile, is_sink);
+        task->key = key->pages.base + place * key->tile_bytes + kv_head * key->head_tile_bytes;
+        task->value = value->pages.base + place * value->tile_bytes + kv_head * value->head_tile_bytes;
         attend(task);
     }
 }
@@ -145,6 +180,7 @@ static void attend_token_part(void *user, size_t part, uint32_t worker)
     const uint32_t first = token_part * job->tokens_per_part;
     const uint32_t tokens = (uint32_t)snug_min_size(job->tokens_per_part, a->tokens - first);
     const size_t queries = (size_t)tokens * job->group;
+    const walk w = walk_for(job, a->first_position + first, a->first_position + first + tokens - 1);
     snug_attend_task task;
     float *query;
     uint32_t *ranges;
@@ -152,8 +188,7 @@ static void attend_token_part(void *user, size_t part, uint32_t worker)
 
     gather_queries(query, job, kv_head, first, tokens);
     use_state(&task, &state);
-    run_tiles(job, &task, kv_head, first, tokens, first_tile(job, a->first_position + first),
-              tile_count(a->first_position + first + tokens - 1), ranges);
+    run_visits(job, &task, kv_head, first, tokens, &w, 0, w.visits, ranges);
     for (size_t q = 0; q < queries; q++) {
         const size_t token = first + q / job->group;
         float *out = a->out + (token * a->head_count + kv_head * job->group + q % job->group) * head_dim;
@@ -163,25 +198,25 @@ static void attend_token_part(void *user, size_t part, uint32_t worker)
     }
 }
 
-static part_state merged_state_at(const attend_job *job, uint32_t kv_head, uint32_t tile_part)
+static part_state merged_state_at(const attend_job *job, uint32_t kv_head, uint32_t visit_part)
 {
     const size_t head_dim = job->store->shape.head_dim;
     const size_t floats = job->group * (head_dim + 2);
     float *base = (float *)job->attention->parts_scratch;
 
-    return state_at(base + ((size_t)kv_head * SNUG_KV_PARTS_MAX + tile_part) * floats, job->group);
+    return state_at(base + ((size_t)kv_head * SNUG_KV_PARTS_MAX + visit_part) * floats, job->group);
 }
 
-static void attend_tile_part(void *user, size_t part, uint32_t worker)
+static void attend_visit_part(void *user, size_t part, uint32_t worker)
 {
     const attend_job *job = user;
-    const uint32_t kv_head = (uint32_t)(part / job->tile_parts);
-    const uint32_t tile_part = (uint32_t)(part % job->tile_parts);
-    const uint32_t tiles = tile_count(job->attention->first_position);
-    const uint32_t tile_begin =
-        first_tile(job, job->attention->first_position) + tile_part * job->tiles_per_part;
-    const uint32_t tile_end = (uint32_t)snug_min_size(tile_begin + job->tiles_per_part, tiles);
-    const part_state state = merged_state_at(job, kv_head, tile_part);
+    const uint32_t position = job->attention->first_position;
+    const uint32_t kv_head = (uint32_t)(part / job->visit_parts);
+    const uint32_t visit_part = (uint32_t)(part % job->visit_parts);
+    const walk w = walk_for(job, position, position);
+    const uint32_t begin = visit_part * job->visits_per_part;
+    const uint32_t end = (uint32_t)snug_min_size(begin + job->visits_per_part, w.visits);
+    const part_state state = merged_state_at(job, kv_head, visit_part);
     snug_attend_task task;
     float *query;
     uint32_t *ranges;
@@ -189,7 +224,7 @@ static void attend_tile_part(void *user, size_t part, uint32_t worker)
     prepare_task(job, &task, worker, &query, &ranges, job->group);
     gather_queries(query, job, kv_head, 0, 1);
     use_state(&task, &state);
-    run_tiles(job, &task, kv_head, 0, 1, tile_begin, tile_end, ranges);
+    run_visits(job, &task, kv_head, 0, 1, &w, begin, end, ranges);
 }
 
 /* out = sum of parts, each brought to the common maximum; in the order of the parts, so always the same
@@ -202,10 +237,10 @@ static void merge_head(const attend_job *job, uint32_t kv_head, uint32_t g)
     float max = -INFINITY;
     float sum = 0.0f;
 
-    for (uint32_t p = 0; p < job->tile_parts; p++)
+    for (uint32_t p = 0; p < job->visit_parts; p++)
         max = fmaxf(max, merged_state_at(job, kv_head, p).max[g]);
     memset(out, 0, head_dim * sizeof(float));
-    for (uint32_t p = 0; p < job->tile_parts; p++) {
+    for (uint32_t p = 0; p < job->visit_parts; p++) {
         const part_state state = merged_state_at(job, kv_head, p);
         const float weight = expf(state.max[g] - max);
 
@@ -219,13 +254,13 @@ static void merge_head(const attend_job *job, uint32_t kv_head, uint32_t g)
 static void attend_one_token(attend_job *job, snug_work *work)
 {
     const uint32_t position = job->attention->first_position;
-    const uint32_t tiles = tile_count(position) - first_tile(job, position);
+    const uint32_t visits = walk_for(job, position, position).visits;
     const uint32_t kv_heads = job->store->shape.kv_head_count;
 
-    job->tile_parts = (uint32_t)snug_min_size(snug_divide_up(tiles, PART_TILES_MIN), SNUG_KV_PARTS_MAX);
-    job->tiles_per_part = (uint32_t)snug_divide_up(tiles, job->tile_parts);
-    job->tile_parts = (uint32_t)snug_divide_up(tiles, job->tiles_per_part);
-    snug_work_run(work, attend_tile_part, job, (size_t)kv_heads * job->tile_parts);
+    job->visit_parts = (uint32_t)snug_min_size(snug_divide_up(visits, PART_VISITS_MIN), SNUG_KV_PARTS_MAX);
+    job->visits_per_part = (uint32_t)snug_divide_up(visits, job->visit_parts);
+    job->visit_parts = (uint32_t)snug_divide_up(visits, job->visits_per_part);
+    snug_work_run(work, attend_visit_part, job, (size_t)kv_heads * job->visit_parts);
     for (uint32_t kv_head = 0; kv_head < kv_heads; kv_head++)
         for (uint32_t g = 0; g < job->group; g++)
             merge_head(job, kv_head, g);
@@ -243,7 +278,8 @@ void snug_kv_attend(const snug_kv *kv, snug_work *work, const snug_kv_attention 
     };
 
     SNUG_ASSERT(job.group >= 1 && job.group <= SNUG_ATTEND_QUERIES_MAX);
-    if (attention->tokens == 1) {
+    SNUG_ASSERT(!layer->is_shared || attention->tokens <= kv->pass_tokens);
+    if (attention->tokens == 1 && !attention->is_piece) {
         attend_one_token(&job, work);
         return;
     }

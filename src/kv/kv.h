@@ -12,8 +12,8 @@
 #include "work/work.h"
 
 /*
- * An empty cache: reserves address space for the whole context, commits nothing. `kernels` and `memory` must
- * outlive it. Errors: ARGUMENT, UNSUPPORTED, OVER_LIMIT, NO_MEMORY.
+ * An empty cache: reserves address space for all it can ever hold, commits nothing. `kernels` and `memory`
+ * must outlive it. Errors: ARGUMENT, UNSUPPORTED, OVER_LIMIT, NO_MEMORY.
  */
 SNUG_MUST_CHECK snug_status snug_kv_create(snug_kv **kv_out, const snug_kv_shape *shape, snug_memory *memory,
                                            const snug_kernels *kernels, const snug_kv_options *options,
@@ -21,10 +21,17 @@ SNUG_MUST_CHECK snug_status snug_kv_create(snug_kv **kv_out, const snug_kv_shape
 void snug_kv_destroy(snug_kv *kv);
 
 /*
- * Commit memory for the first `tokens` tokens in every layer. The only step that can fail, so it comes before
- * anything is computed; on failure nothing changed.
+ * Commit memory for a conversation of `tokens` tokens in every layer: no more than the layer's retention can
+ * use. The only step that can fail, so it comes before anything is computed; on failure nothing changed.
  */
 SNUG_MUST_CHECK snug_status snug_kv_grow(snug_kv *kv, uint32_t tokens, snug_error *error);
+
+/*
+ * How many tokens from `position` on may be written to a layer before the first of them has attended: the
+ * next one would take the place of a token that is still to be seen. At least 1. A chunk is written and
+ * attended in pieces of so many. For a layer that others share it is at least pass_tokens.
+ */
+uint32_t snug_kv_room(const snug_kv *kv, uint32_t layer, uint32_t position);
 
 /*
  * Store one token's key and value of one layer at `position`, which snug_kv_grow() has covered.
@@ -33,15 +40,20 @@ SNUG_MUST_CHECK snug_status snug_kv_grow(snug_kv *kv, uint32_t tokens, snug_erro
 void snug_kv_write(snug_kv *kv, uint32_t layer, uint32_t position, const float *key /* [kv_head][head_dim] */,
                    const float *value /* the same */);
 
-/* From now on the cache holds `tokens` tokens: those written in every layer. */
+/* From now on the conversation has `tokens` tokens: those written in every layer. Every token written must
+ * be counted so before the next call of snug_kv_truncate(). */
 void snug_kv_set_tokens(snug_kv *kv, uint32_t tokens);
 
-/* Causal attention of some new tokens over everything up to each of them. */
+/* Whether the store's invariants hold: bytes committed, rings, counts. For tests and debug assertions. */
+bool snug_kv_is_valid(const snug_kv *kv);
+
+/* Causal attention of some new tokens over everything that each of them sees. */
 typedef struct snug_kv_attention {
     uint32_t layer;
     uint32_t head_count;     /* of queries; a multiple of the layer's kv_head_count */
     uint32_t first_position; /* of the first token; all of them are written already */
     uint32_t tokens;
+    bool is_piece; /* of a chunk that does not fit at once: the same bits as if it did */
     float scale;
     const float *query;   /* [tokens][head_count][head_dim] */
     float *out;           /* [tokens][head_count][head_dim] */

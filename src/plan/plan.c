@@ -35,6 +35,7 @@ static snug_status read_request(snug_plan *plan, snug_plan_settings *settings, c
         .prefill_chunk = options->prefill_chunk,
         .threads = options->threads,
         .kv_format = options->kv_format,
+        .kv_retention = options->kv_retention,
     };
     SNUG_TRY(snug_plan_resolve(settings, model, error));
     if (options->prompt_tokens > settings->context_tokens)
@@ -50,6 +51,7 @@ static snug_status read_request(snug_plan *plan, snug_plan_settings *settings, c
     plan->prefill_chunk = settings->prefill_chunk;
     plan->threads = settings->threads;
     plan->kv_format = settings->kv_format;
+    plan->kv_retention = settings->kv_retention;
     return SNUG_OK;
 }
 
@@ -92,10 +94,7 @@ static snug_status predict(snug_plan *plan, const snug_model *model, const snug_
     snug_kv_options kv;
 
     SNUG_TRY(read_request(plan, &settings, model, options, error));
-    kv = (snug_kv_options){ .struct_size = sizeof kv,
-                            .context_tokens = settings.context_tokens,
-                            .key_format = settings.kv_format,
-                            .value_format = settings.kv_format };
+    kv = snug_plan_kv_options(&settings);
     plan->fixed_bytes = GROWTH_BYTES;
     if (anonymous != SNUG_OS_UNKNOWN && anonymous > used)
         plan->fixed_bytes += anonymous - used;

@@ -17,11 +17,15 @@ typedef struct snug_plan_settings {
     uint32_t threads;
     uint32_t logits_rows;
     snug_kv_format kv_format;
+    snug_kv_retention kv_retention;
 } snug_plan_settings;
 
 /* In and out: 0 becomes the default. Errors: ARGUMENT (a context beyond the model's, too many threads). */
 SNUG_MUST_CHECK snug_status snug_plan_resolve(snug_plan_settings *settings, const snug_model *model,
                                               snug_error *error);
+
+/* The cache of a session with these settings. */
+snug_kv_options snug_plan_kv_options(const snug_plan_settings *settings);
 
 /* Bytes of a session's scratch: the pass, then logits. Where logits start is in *logits_at_out (may be
  * NULL). */

@@ -37,7 +37,21 @@ snug_status snug_plan_resolve(snug_plan_settings *settings, const snug_model *mo
         settings->logits_rows = SNUG_MATMUL_FEW_TOKENS;
     if (settings->kv_format == SNUG_KV_FORMAT_AUTO)
         settings->kv_format = model->kernels.exact ? SNUG_KV_FORMAT_F32 : SNUG_KV_FORMAT_F16;
+    if (settings->kv_retention.kind == SNUG_KV_RETENTION_AUTO)
+        settings->kv_retention.kind = SNUG_KV_RETENTION_ALL;
     return SNUG_OK;
+}
+
+snug_kv_options snug_plan_kv_options(const snug_plan_settings *settings)
+{
+    return (snug_kv_options){
+        .struct_size = sizeof(snug_kv_options),
+        .context_tokens = settings->context_tokens,
+        .key_format = settings->kv_format,
+        .value_format = settings->kv_format,
+        .retention = settings->kv_retention,
+        .pass_tokens = settings->prefill_chunk,
+    };
 }
 
 size_t snug_plan_scratch_bytes(const snug_model *model, const snug_plan_settings *settings,

@@ -113,16 +113,20 @@ static snug_status prefill(generation *g, const uint32_t *ids, size_t count, snu
     snug_session *session = g->session;
     const uint64_t start = snug_os_clock_ns();
     uint32_t common = 0;
-    snug_recompute recompute = { SNUG_RECOMPUTE_NONE, 0, 0 };
+    snug_recompute recompute = { SNUG_RECOMPUTE_REWOUND, 0, session->model->shape.rope_short_tokens };
     snug_status status;
 
     while (common < session->tokens && common + 1 < count && session->ids[common] == ids[common])
         common++;
-    snug_session_truncate(session, common);
-    if (!session->model->kernels.exact)
-        recompute = snug_session_expect(session, expected_tokens(g, count, common));
-    if (recompute.reason != SNUG_RECOMPUTE_NONE)
+    if (snug_session_truncate(session, common) < common) {
+        recompute.tokens = common;
         note_recompute(g, &recompute);
+    }
+    if (!session->model->kernels.exact) {
+        recompute = snug_session_expect(session, expected_tokens(g, count, common));
+        if (recompute.reason != SNUG_RECOMPUTE_NONE)
+            note_recompute(g, &recompute);
+    }
     common = session->tokens;
     g->result->prompt_tokens = (uint32_t)count;
     status = eval(g, ids + common, count - common, error);

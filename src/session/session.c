@@ -31,10 +31,7 @@ static snug_status make_scratch(snug_session *session, const snug_plan_settings 
 
 static snug_status make_parts(snug_session *session, const snug_plan_settings *settings, snug_error *error)
 {
-    const snug_kv_options kv = { .struct_size = sizeof kv,
-                                 .context_tokens = settings->context_tokens,
-                                 .key_format = settings->kv_format,
-                                 .value_format = settings->kv_format };
+    const snug_kv_options kv = snug_plan_kv_options(settings);
 
     session->ids = snug_memory_alloc(session->memory, SNUG_MEMORY_TEXT,
                                      (uint64_t)settings->context_tokens * sizeof *session->ids,
@@ -63,7 +60,8 @@ snug_status snug_session_create(snug_session **session_out, const snug_model *mo
                                          .prefill_chunk = options->prefill_chunk,
                                          .threads = options->threads,
                                          .logits_rows = options->logits_rows,
-                                         .kv_format = options->kv_format };
+                                         .kv_format = options->kv_format,
+                                         .kv_retention = options->kv_retention };
     SNUG_TRY(snug_plan_resolve(&settings, model, error));
     session = snug_memory_alloc(memory, SNUG_MEMORY_OTHER, sizeof *session, "the session", error);
     if (!session)
@@ -170,6 +168,8 @@ const char *snug_recompute_reason_name(snug_recompute_reason reason)
         return "longer";
     case SNUG_RECOMPUTE_SHORTER:
         return "shorter";
+    case SNUG_RECOMPUTE_REWOUND:
+        return "rewound";
     }
     return "unknown";
 }
@@ -182,7 +182,7 @@ snug_recompute snug_session_expect(snug_session *session, uint32_t tokens)
     if (becomes_long != is_long(session, session->pass.span_tokens) && session->tokens > 0) {
         recompute.reason = becomes_long ? SNUG_RECOMPUTE_LONGER : SNUG_RECOMPUTE_SHORTER;
         recompute.tokens = session->tokens;
-        snug_session_truncate(session, 0);
+        (void)snug_session_truncate(session, 0);
     }
     session->pass.span_tokens = tokens;
     return recompute;
@@ -234,13 +234,13 @@ snug_status snug_session_eval(snug_session *session, const uint32_t *ids, size_t
     return eval_tokens(session, session->ids, total, &only_new, error);
 }
 
-void snug_session_truncate(snug_session *session, uint32_t tokens)
+uint32_t snug_session_truncate(snug_session *session, uint32_t tokens)
 {
     if (tokens < session->tokens) {
-        session->tokens = tokens;
+        session->tokens = snug_kv_truncate(session->kv, tokens);
         session->has_logits = false;
     }
-    snug_kv_truncate(session->kv, session->tokens);
+    return session->tokens;
 }
 
 uint32_t snug_session_tokens(const snug_session *session)

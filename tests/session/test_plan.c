@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * test_plan.c - the promise: measured unreclaimable peak <= predicted <= measured + 3 % + 2 MB, and the
- * ledger's peak is the plan's sum, for full contexts of 256 and 4096 tokens. Each case runs in a child
+ * ledger's peak is the plan's sum, for full contexts of 256 and 4096 tokens; for layers with windows and a
+ * rotating cache, of 512 and 16384. Each case runs in a child
  * process of its own, since the kernel's figures are those of a process.
  */
 #include <setjmp.h>
@@ -31,14 +32,15 @@ static bool is_under_sanitizer(void)
 }
 
 /* In the child: 0 when the promise held. */
-static int fill_context(const char *folder, uint32_t context)
+static int fill_context(const char *folder, uint32_t context, const snug_kv_retention *retention)
 {
     const snug_plan_options plan_options = { .struct_size = sizeof plan_options,
                                              .context_tokens = context,
-                                             .threads = 2 };
-    const snug_session_options options = { .struct_size = sizeof options,
-                                           .context_tokens = context,
-                                           .threads = 2 };
+                                             .threads = 2,
+                                             .kv_retention = *retention };
+    const snug_session_options options = {
+        .struct_size = sizeof options, .context_tokens = context, .threads = 2, .kv_retention = *retention
+    };
     const snug_generate_options generate = { .struct_size = sizeof generate,
                                              .ignore_eos = true,
                                              .sample = { .struct_size = sizeof generate.sample,
@@ -86,7 +88,7 @@ static int fill_context(const char *folder, uint32_t context)
     return snug_memory_read_all(memory).used_bytes == 0 ? 0 : 6;
 }
 
-static void check(const char *folder, uint32_t context)
+static void check(const char *folder, uint32_t context, snug_kv_retention retention)
 {
     char config[512];
     int status;
@@ -105,7 +107,7 @@ static void check(const char *folder, uint32_t context)
     child = fork();
     assert_true(child >= 0);
     if (child == 0)
-        _exit(fill_context(folder, context));
+        _exit(fill_context(folder, context, &retention));
     assert_int_equal(waitpid(child, &status, 0), child);
     assert_true(WIFEXITED(status));
     assert_int_equal(WEXITSTATUS(status), 0);
@@ -119,25 +121,55 @@ static const char *const folders[] = {
 
 static void the_prediction_holds_at_256(void **state)
 {
-    check(*state, 256);
+    check(*state, 256, (snug_kv_retention){ SNUG_KV_RETENTION_ALL, 0, 0 });
 }
 
 static void the_prediction_holds_at_4096(void **state)
 {
-    check(*state, 4096);
+    check(*state, 4096, (snug_kv_retention){ SNUG_KV_RETENTION_ALL, 0, 0 });
 }
 
-#define BOTH(i)                                                                                              \
-    { "the_prediction_holds_at_256 (" #i ")", the_prediction_holds_at_256, NULL, NULL,                       \
-      (void *)(uintptr_t)folders[i] },                                                                       \
-    {                                                                                                        \
-        "the_prediction_holds_at_4096 (" #i ")", the_prediction_holds_at_4096, NULL, NULL,                   \
-            (void *)(uintptr_t)folders[i]                                                                    \
-    }
+typedef struct bounded_case {
+    const char *folder;
+    snug_kv_retention retention;
+} bounded_case;
+
+static const bounded_case bounded_cases[] = {
+    { SNUG_SHARED_FOLDER "/fixtures/gemma3", { SNUG_KV_RETENTION_ALL, 0, 0 } },
+    { SNUG_SHARED_FOLDER "/fixtures/gemma3n", { SNUG_KV_RETENTION_ALL, 0, 0 } },
+    { SNUG_SHARED_FOLDER "/fixtures/phi3", { SNUG_KV_RETENTION_ALL, 0, 0 } },
+    { SNUG_SHARED_FOLDER "/fixtures/openelm", { SNUG_KV_RETENTION_ALL, 0, 0 } },
+    { SNUG_SOURCE_FOLDER "/models/mini", { SNUG_KV_RETENTION_ROTATING, 256, 4 } },
+    { SNUG_SOURCE_FOLDER "/models/mini", { SNUG_KV_RETENTION_CHUNKED, 256, 0 } },
+};
+
+static void the_prediction_holds_at_512(void **state)
+{
+    const bounded_case *c = *state;
+
+    check(c->folder, 512, c->retention);
+}
+
+static void the_prediction_holds_at_16384(void **state)
+{
+    const bounded_case *c = *state;
+
+    check(c->folder, 16384, c->retention);
+}
+
+/* clang-format off */
+#define CASE(test, which) { #test " (" #which ")", test, NULL, NULL, (void *)(uintptr_t)(which) }
+#define BOTH(i) CASE(the_prediction_holds_at_256, folders[i]), CASE(the_prediction_holds_at_4096, folders[i])
+#define BOUNDED(i) CASE(the_prediction_holds_at_512, &bounded_cases[i]), \
+                   CASE(the_prediction_holds_at_16384, &bounded_cases[i])
+/* clang-format on */
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = { BOTH(0), BOTH(1), BOTH(2), BOTH(3), BOTH(4) };
+    const struct CMUnitTest tests[] = {
+        BOTH(0),    BOTH(1),    BOTH(2),    BOTH(3),    BOTH(4),    BOUNDED(0),
+        BOUNDED(1), BOUNDED(2), BOUNDED(3), BOUNDED(4), BOUNDED(5),
+    };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

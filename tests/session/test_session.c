@@ -526,6 +526,77 @@ static void exact_mode_follows_the_length_reached(void **state)
     rig_close(&r);
 }
 
+/* --- a cache that goes round --------------------------------------------------------------------------- */
+
+/* 96 tokens beside 4 sinks: a tile that stays and a ring of three, 64 .. 255 before it goes round. */
+static void rig_open_rotating(rig *r)
+{
+    const snug_session_options options = { .struct_size = sizeof options,
+                                           .context_tokens = 600,
+                                           .prefill_chunk = 64,
+                                           .threads = 2,
+                                           .kv_retention = { SNUG_KV_RETENTION_ROTATING, 100, 4 } };
+
+    rig_open_model(r, MODEL, true, 600, 64);
+    snug_session_destroy(r->session);
+    assert_int_equal(snug_session_create(&r->session, r->model, r->memory, &options, NULL), SNUG_OK);
+}
+
+static void check_against_fresh_rotating(const rig *r, const uint32_t *ids, size_t count, uint32_t max_tokens)
+{
+    recomputes told = { 0 };
+    uint32_t fresh_ids[600];
+    rig fresh;
+
+    memcpy(fresh_ids, ids, count * sizeof *ids);
+    rig_open_rotating(&fresh);
+    take_turn(&fresh, &told, fresh_ids, count, max_tokens);
+    assert_memory_equal(fresh_ids + count, ids + count, max_tokens * sizeof *ids);
+    for (uint32_t i = 0; i < fresh.vocabulary; i++) {
+        const float difference = snug_session_logits(fresh.session)[i] - snug_session_logits(r->session)[i];
+
+        assert_true(difference <= 1e-3f && -difference <= 1e-3f);
+    }
+    rig_close(&fresh);
+}
+
+static void a_rewound_rotating_session_computes_again_what_is_lost(void **state)
+{
+    recomputes told = { 0 };
+    snug_generate_result result;
+    uint32_t ids[600];
+    rig r;
+
+    (void)state;
+    rig_open_rotating(&r);
+    make_ids(ids, 300, 1);
+    take_turn(&r, &told, ids, 300, 50); /* 349 tokens: tiles 3, 4 and 5 are in the ring */
+    assert_int_equal(told.events, 0);
+
+    /* Back to 330, which sees 235 and later: tile 3. */
+    make_ids(ids + 330, 40, 2);
+    result = take_turn(&r, &told, ids, 370, 20);
+    assert_int_equal(result.reused_tokens, 330);
+    assert_int_equal(told.events, 0);
+    check_against_fresh_rotating(&r, ids, 370, 20);
+
+    /* Back to 250, which sees 155 and later: gone. */
+    make_ids(ids + 250, 40, 3);
+    result = take_turn(&r, &told, ids, 290, 20);
+    assert_int_equal(told.events, 1);
+    assert_int_equal(told.last.reason, SNUG_RECOMPUTE_REWOUND);
+    assert_int_equal(told.last.tokens, 250);
+    assert_int_equal(result.recomputed_tokens, 250);
+    assert_int_equal(result.reused_tokens, 0);
+    assert_string_equal(snug_recompute_reason_name(result.recompute_reason), "rewound");
+    check_against_fresh_rotating(&r, ids, 290, 20);
+
+    assert_int_equal(snug_session_truncate(r.session, 300), 300);
+    assert_int_equal(snug_session_truncate(r.session, 100), 0);
+    assert_int_equal(snug_session_tokens(r.session), 0);
+    rig_close(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -541,6 +612,7 @@ int main(void)
         cmocka_unit_test(a_new_conversation_is_computed_for_its_own_length),
         cmocka_unit_test(tokens_appended_beyond_the_limit_compute_all_again),
         cmocka_unit_test(exact_mode_follows_the_length_reached),
+        cmocka_unit_test(a_rewound_rotating_session_computes_again_what_is_lost),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -7,6 +7,7 @@
 
 #include <stdio.h>
 
+#include "base/size.h"
 #include "base/status.h"
 
 /* Queries, keys and values that lie in one matrix, in this order. */
@@ -88,6 +89,7 @@ typedef struct position_work {
     const snug_attention *attention;
     const snug_attention_buffers *buffers;
     uint32_t layer;
+    uint32_t first_token; /* of the piece, in the chunk */
 } position_work;
 
 /* Norm and rotate each head of one token, where there is a norm and a rotation. */
@@ -111,10 +113,11 @@ static void place_heads(const position_work *w, float *heads, uint32_t head_coun
     }
 }
 
-static void place_token(void *user, uint32_t token)
+static void place_token(void *user, uint32_t token_of_piece)
 {
     const position_work *w = user;
     const snug_attention *a = w->attention;
+    const uint32_t token = w->first_token + token_of_piece;
     const size_t kv_width = (size_t)a->kv.kv_head_count * a->kv.head_dim;
     float *key = w->buffers->key + token * kv_width;
     float *value = w->buffers->value + token * kv_width;
@@ -126,6 +129,37 @@ static void place_token(void *user, uint32_t token)
     place_heads(w, key, a->kv.kv_head_count, a->key_norm, a->rope, token);
     place_heads(w, value, a->kv.kv_head_count, a->value_norm, SNUG_ROPE_NONE, token);
     snug_kv_write(w->pass->kv, w->layer, w->pass->first_position + token, key, value);
+}
+
+/*
+ * Write some tokens of the chunk, then let them attend. A layer that keeps a window only takes a long chunk
+ * in pieces: the later ones go where tokens lie that the earlier ones still see.
+ */
+static void attend_piece(snug_pass *pass, const snug_attention *attention,
+                         const snug_attention_buffers *buffers, uint32_t layer, uint32_t first_token,
+                         uint32_t tokens)
+{
+    const size_t query_at = (size_t)first_token * attention->head_count * attention->kv.head_dim;
+    position_work place = {
+        .pass = pass, .attention = attention, .buffers = buffers, .layer = layer, .first_token = first_token
+    };
+    snug_pass piece = *pass;
+
+    piece.tokens = tokens;
+    snug_block_each_token(&piece, place_token, &place);
+    snug_kv_attend(pass->kv, pass->work,
+                   &(snug_kv_attention){
+                       .layer = layer,
+                       .head_count = attention->head_count,
+                       .first_position = pass->first_position + first_token,
+                       .tokens = tokens,
+                       .is_piece = tokens < pass->tokens,
+                       .scale = attention->scale,
+                       .query = buffers->query + query_at,
+                       .out = buffers->mixed + query_at,
+                       .thread_scratch = pass->thread_scratch,
+                       .parts_scratch = pass->parts_scratch,
+                   });
 }
 
 void snug_block_attention(snug_pass *pass, float *out, const float *x, const snug_attention *attention,
@@ -140,21 +174,15 @@ void snug_block_attention(snug_pass *pass, float *out, const float *x, const snu
         { &attention->value, buffers->value, kv_width },
     };
     const snug_linear output = { &attention->output, out, hidden };
-    position_work place = { .pass = pass, .attention = attention, .buffers = buffers, .layer = layer };
+    uint32_t tokens;
 
     snug_block_linear(pass, inputs, attention->kv.is_shared ? 1 : SNUG_COUNT(inputs), x, hidden);
-    snug_block_each_token(pass, place_token, &place);
-    snug_kv_attend(pass->kv, pass->work,
-                   &(snug_kv_attention){
-                       .layer = layer,
-                       .head_count = attention->head_count,
-                       .first_position = pass->first_position,
-                       .tokens = pass->tokens,
-                       .scale = attention->scale,
-                       .query = buffers->query,
-                       .out = buffers->mixed,
-                       .thread_scratch = pass->thread_scratch,
-                       .parts_scratch = pass->parts_scratch,
-                   });
+    for (uint32_t first = 0; first < pass->tokens; first += tokens) {
+        tokens = pass->tokens - first;
+        if (!attention->kv.is_shared)
+            tokens =
+                (uint32_t)snug_min_size(tokens, snug_kv_room(pass->kv, layer, pass->first_position + first));
+        attend_piece(pass, attention, buffers, layer, first, tokens);
+    }
     snug_block_linear(pass, &output, 1, buffers->mixed, query_width);
 }
