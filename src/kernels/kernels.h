@@ -14,9 +14,7 @@
 #include <snug/cpu.h>
 
 #include "base/weight.h"
-
-/* Tokens of one tile of the cache; also the most tokens one attend call sees. */
-#define SNUG_TILE_TOKENS 64
+#include "codec/tile.h"
 
 /* Up to this many tokens a product is bound by reading the weights: it reads each row once for all of them.
  * Beyond, it is bound by arithmetic and unpacks panels of weights into scratch. */
@@ -65,7 +63,19 @@ typedef struct snug_attend_task {
     void *scratch;   /* snug_attend_scratch_bytes(head_dim) of the calling thread; 64-byte aligned */
 } snug_attend_task;
 
-#define SNUG_HEAD_DIM_MAX       512
+/*
+ * The same where keys or values are codes (codec/tile.h): keys and values of `attend` are not looked at. A
+ * tile of codes is whole, so all of it may be read. Queries have been turned if the keys are planes, and the
+ * output is turned if the values are.
+ */
+typedef struct snug_attend_coded_task {
+    snug_attend_task attend;
+    snug_tile key;
+    snug_tile value;
+    const float *offset;  /* [queries] added to each score: what the query has with the mean of the keys */
+    const void *prepared; /* attend_prepare() of the queries; 64-byte aligned */
+} snug_attend_coded_task;
+
 #define SNUG_ATTEND_QUERIES_MAX 64 /* most queries of one call */
 
 /* Scratch of one attend call: a tile of keys and one of values as f32, and scores for the most queries. */
@@ -74,6 +84,12 @@ static inline size_t snug_attend_scratch_bytes(size_t head_dim)
     return (2 * SNUG_TILE_TOKENS * ((head_dim + 15) & ~(size_t)15) +
             SNUG_ATTEND_QUERIES_MAX * SNUG_TILE_TOKENS) *
            4;
+}
+
+/* A query as codes want it: two bytes for each dim, padded, and 64 bytes for its scale and sums. */
+static inline size_t snug_attend_prepared_bytes(size_t head_dim)
+{
+    return 2 * ((head_dim + 63) & ~(size_t)63) + 64;
 }
 
 typedef void snug_attend_fn(const snug_attend_task *task);
@@ -101,6 +117,11 @@ typedef struct snug_kernels {
 
     /* By type of the cache: F32 and F16. */
     snug_attend_fn *attend[SNUG_TYPE_COUNT];
+
+    /* Any kinds of keys and values, of which one at least is codes. attend_prepare() brings queries into the
+     * form that products of codes read, into `queries` x snug_attend_prepared_bytes(head_dim) bytes. */
+    void (*attend_prepare)(void *prepared_out, const float *query, size_t queries, size_t head_dim);
+    void (*attend_coded)(const snug_attend_coded_task *task);
 
     /* out[i] = x[i] / sqrt(mean(x^2) + epsilon) * weight[i]; out may be x. (Zhang, Sennrich 2019) */
     void (*rms_norm)(float *out, const float *x, const float *weight, size_t n, float epsilon);

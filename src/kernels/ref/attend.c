@@ -9,6 +9,7 @@
 #include <math.h>
 
 #include "base/float16.h"
+#include "base/size.h"
 
 static float value_at(snug_type type, const void *values, size_t i)
 {
@@ -16,7 +17,8 @@ static float value_at(snug_type type, const void *values, size_t i)
                                  : ((const float *)values)[i];
 }
 
-static void attend_query(const snug_attend_task *task, snug_type type, size_t q)
+/* `offset` is added to every score. */
+static void attend_query(const snug_attend_task *task, snug_type type, size_t q, float offset)
 {
     const size_t head_dim = task->head_dim;
     const float *query = task->query + q * head_dim;
@@ -29,6 +31,7 @@ static void attend_query(const snug_attend_task *task, snug_type type, size_t q)
 
         for (size_t i = 0; i < head_dim; i++)
             score += query[i] * value_at(type, task->key, t * head_dim + i);
+        score += offset;
         scores[t] = score;
         max = fmaxf(max, score);
     }
@@ -54,7 +57,7 @@ static void attend(const snug_attend_task *task, snug_type type)
 {
     for (size_t q = 0; q < task->queries; q++)
         if (task->begin[q] < task->end[q])
-            attend_query(task, type, q);
+            attend_query(task, type, q, 0.0f);
 }
 
 static void attend_f32(const snug_attend_task *task)
@@ -67,8 +70,41 @@ static void attend_f16(const snug_attend_task *task)
     attend(task, SNUG_TYPE_F16);
 }
 
+/* The reference reads queries as they are. */
+static void attend_prepare(void *prepared_out, const float *query, size_t queries, size_t head_dim)
+{
+    (void)prepared_out;
+    (void)query;
+    (void)queries;
+    (void)head_dim;
+}
+
+static void attend_coded(const snug_attend_coded_task *task)
+{
+    const size_t head_dim = task->attend.head_dim;
+    float *key = task->attend.scratch;
+    float *value = key + SNUG_TILE_TOKENS * snug_round_up(head_dim, 16);
+    snug_attend_task decoded = task->attend;
+    size_t end = 0;
+
+    for (size_t q = 0; q < decoded.queries; q++)
+        if (decoded.begin[q] < decoded.end[q])
+            end = snug_max_size(end, decoded.end[q]);
+    if (end == 0)
+        return;
+    snug_tile_decode(key, &task->key, SNUG_CODES_KEY, head_dim, end);
+    snug_tile_decode(value, &task->value, SNUG_CODES_VALUE, head_dim, end);
+    decoded.key = key;
+    decoded.value = value;
+    for (size_t q = 0; q < decoded.queries; q++)
+        if (decoded.begin[q] < decoded.end[q])
+            attend_query(&decoded, SNUG_TYPE_F32, q, task->offset[q]);
+}
+
 void snug_attend_fill_c(snug_kernels *kernels)
 {
+    kernels->attend_prepare = attend_prepare;
+    kernels->attend_coded = attend_coded;
     kernels->attend[SNUG_TYPE_F32] = attend_f32;
     kernels->attend[SNUG_TYPE_F16] = attend_f16;
 }

@@ -23,8 +23,8 @@
  * Head sizes are padded to a multiple of 16 with the code 0x80. What padding decodes to is small, not zero:
  * the query's padding must be zero, and the output's padding is not looked at.
  */
-#ifndef SNUG_SRC_KV_CODEC_CODES_H
-#define SNUG_SRC_KV_CODEC_CODES_H
+#ifndef SNUG_SRC_CODEC_CODES_H
+#define SNUG_SRC_CODEC_CODES_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -81,4 +81,4 @@ void snug_codes_load(uint8_t *codes, const snug_codes_tile *tile, snug_codes_sid
  */
 void snug_codes_repack(unsigned char *planes, size_t tiles, size_t head_dim);
 
-#endif /* SNUG_SRC_KV_CODEC_CODES_H */
+#endif /* SNUG_SRC_CODEC_CODES_H */

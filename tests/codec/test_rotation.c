@@ -13,8 +13,8 @@
 
 #include "base/random.h"
 #include "base/status.h"
-#include "kernels/kernels.h"
-#include "kv/codec/rotation.h"
+#include "codec/tile.h"
+#include "codec/rotation.h"
 
 static const size_t head_dims[] = { 2, 16, 64, 66, 80, 96, 112, 128, 160, 256, 510, 512 };
 

@@ -2,14 +2,14 @@
 /*
  * planes.c - codes in segments, in plain C: the reference for every variant. What they mean: planes.h.
  */
-#include "kv/codec/planes.h"
+#include "codec/planes.h"
 
 #include <float.h>
 #include <math.h>
 
 #include "base/float16.h"
 #include "base/status.h"
-#include "kernels/kernels.h"
+#include "codec/tile.h"
 
 #define SEGMENTS      8
 #define SEGMENT_CELLS 16

@@ -2,13 +2,13 @@
 /*
  * rotation.c - signs and Walsh-Hadamard in plain C: the reference for every variant.
  */
-#include "kv/codec/rotation.h"
+#include "codec/rotation.h"
 
 #include <math.h>
 
 #include "base/random.h"
 #include "base/status.h"
-#include "kernels/kernels.h"
+#include "codec/tile.h"
 
 static void flip_signs(float *x, size_t head_dim, uint64_t seed)
 {

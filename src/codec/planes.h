@@ -32,10 +32,10 @@
  * magnitude is below about 2^-18 gets scale 0 and decodes to zeros; one that would need a scale above 65504
  * gets 65504, and values beyond 128 x 65504 saturate.
  */
-#ifndef SNUG_SRC_KV_CODEC_PLANES_H
-#define SNUG_SRC_KV_CODEC_PLANES_H
+#ifndef SNUG_SRC_CODEC_PLANES_H
+#define SNUG_SRC_CODEC_PLANES_H
 
-#include "kv/codec/codes.h"
+#include "codec/codes.h"
 
 /* One tile of one KV head. */
 typedef struct snug_planes_tile {
@@ -58,4 +58,4 @@ void snug_planes_encode(const snug_planes_tile *tile, snug_codes_side side, cons
 void snug_planes_decode(float *out, const snug_planes_tile *tile, snug_codes_side side, size_t head_dim,
                         uint32_t bits);
 
-#endif /* SNUG_SRC_KV_CODEC_PLANES_H */
+#endif /* SNUG_SRC_CODEC_PLANES_H */

@@ -16,8 +16,8 @@
 #include "base/float16.h"
 #include "base/random.h"
 #include "base/status.h"
-#include "kernels/kernels.h"
-#include "kv/codec/planes.h"
+#include "codec/tile.h"
+#include "codec/planes.h"
 
 #define NIBBLE_BYTES (SNUG_TILE_TOKENS * SNUG_HEAD_DIM_MAX / 2)
 #define VALUES       (SNUG_TILE_TOKENS * SNUG_HEAD_DIM_MAX)

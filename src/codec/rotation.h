@@ -12,8 +12,8 @@
  * Signs follow from the seed alone, so a saved cache carries only that: dim i changes its sign when bit i %
  * 64 of the (i / 64 + 1)-th number of base/random.h, started at state = seed, is set.
  */
-#ifndef SNUG_SRC_KV_CODEC_ROTATION_H
-#define SNUG_SRC_KV_CODEC_ROTATION_H
+#ifndef SNUG_SRC_CODEC_ROTATION_H
+#define SNUG_SRC_CODEC_ROTATION_H
 
 #include <stddef.h>
 #include <stdint.h>
@@ -24,4 +24,4 @@ void snug_rotation_apply(float *x, size_t head_dim, uint64_t seed);
 /* Turn back: apply, then undo gives x again, up to rounding. */
 void snug_rotation_undo(float *x, size_t head_dim, uint64_t seed);
 
-#endif /* SNUG_SRC_KV_CODEC_ROTATION_H */
+#endif /* SNUG_SRC_CODEC_ROTATION_H */

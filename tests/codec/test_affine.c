@@ -15,8 +15,8 @@
 #include "base/float16.h"
 #include "base/random.h"
 #include "base/status.h"
-#include "kernels/kernels.h"
-#include "kv/codec/affine.h"
+#include "codec/tile.h"
+#include "codec/affine.h"
 
 static const uint32_t widths[] = { 2, 3, 4, 5, 6, 8 };
 

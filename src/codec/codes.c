@@ -2,13 +2,13 @@
 /*
  * codes.c - planes of bits in plain C: the reference for every variant. The order is explained in codes.h.
  */
-#include "kv/codec/codes.h"
+#include "codec/codes.h"
 
 #include <string.h>
 
 #include "base/size.h"
 #include "base/status.h"
-#include "kernels/kernels.h"
+#include "codec/tile.h"
 
 #define BLOCK_CODES      64
 #define BLOCK_LANES      16

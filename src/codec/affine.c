@@ -2,14 +2,14 @@
 /*
  * affine.c - MLX's affine quantizer in plain C: the reference for every variant.
  */
-#include "kv/codec/affine.h"
+#include "codec/affine.h"
 
 #include <float.h>
 #include <math.h>
 
 #include "base/float16.h"
 #include "base/status.h"
-#include "kernels/kernels.h"
+#include "codec/tile.h"
 
 #define HALF_NAN 0x7e00u
 

@@ -10,10 +10,10 @@
  * A group with a NaN or an infinity gets NaN as scale and bias, and decodes to NaN. f32 input whose scale or
  * bias is beyond f16 becomes infinite, as it does in MLX; f16 input cannot.
  */
-#ifndef SNUG_SRC_KV_CODEC_AFFINE_H
-#define SNUG_SRC_KV_CODEC_AFFINE_H
+#ifndef SNUG_SRC_CODEC_AFFINE_H
+#define SNUG_SRC_CODEC_AFFINE_H
 
-#include "kv/codec/codes.h"
+#include "codec/codes.h"
 
 /* One tile of one KV head. */
 typedef struct snug_affine_tile {
@@ -41,4 +41,4 @@ void snug_affine_encode(const snug_affine_tile *tile, snug_codes_side side, cons
 void snug_affine_decode(float *out, const snug_affine_tile *tile, snug_codes_side side, size_t head_dim,
                         uint32_t bits, uint32_t group);
 
-#endif /* SNUG_SRC_KV_CODEC_AFFINE_H */
+#endif /* SNUG_SRC_CODEC_AFFINE_H */
