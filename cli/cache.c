@@ -64,9 +64,10 @@ const char *cli_cache_kind(const snug_kv_retention *retention)
     return retention->kind <= SNUG_KV_RETENTION_ALL ? "simple" : snug_kv_retention_name(retention->kind);
 }
 
-cli_cache_text cli_cache_in_words(snug_kv_format format, const snug_kv_retention *retention)
+cli_cache_text cli_cache_in_words(const snug_kv_config *config)
 {
-    const char *name = snug_kv_format_name(format);
+    const snug_kv_retention *retention = &config->retention;
+    const char *name = snug_kv_format_name(config->key.format);
     cli_cache_text out;
 
     if (retention->kind == SNUG_KV_RETENTION_ROTATING)
@@ -83,12 +84,13 @@ json_t *cli_cache_json(const cli_engine *engine)
 {
     const snug_kv *kv = snug_session_kv(engine->session);
     snug_kv_info info = { .struct_size = sizeof info };
-    const bool is_f32 = engine->plan.kv_format == SNUG_KV_FORMAT_F32;
+    const bool is_f32 = engine->plan.kv.key.format == SNUG_KV_FORMAT_F32;
 
     snug_kv_read_info(&info, kv);
-    return json_pack("{s:s,s:i,s:I,s:I,s:o,s:I}", "kind", cli_cache_kind(&info.retention), "bits",
+    return json_pack("{s:s,s:i,s:I,s:I,s:o,s:I}", "kind", cli_cache_kind(&info.config.retention), "bits",
                      is_f32 ? 32 : 16, "bytes", (json_int_t)snug_kv_committed_bytes(kv), "bytes_per_token",
                      (json_int_t)info.token_bytes, "max_tokens",
-                     info.retention.max_tokens ? json_integer(info.retention.max_tokens) : json_null(),
-                     "sink_tokens", (json_int_t)info.retention.sink_tokens);
+                     info.config.retention.max_tokens ? json_integer(info.config.retention.max_tokens)
+                                                      : json_null(),
+                     "sink_tokens", (json_int_t)info.config.retention.sink_tokens);
 }

@@ -18,7 +18,7 @@ typedef struct cli_cache_text {
     char text[96];
 } cli_cache_text;
 
-cli_cache_text cli_cache_in_words(snug_kv_format format, const snug_kv_retention *retention);
+cli_cache_text cli_cache_in_words(const snug_kv_config *config);
 
 /* The member "kv" of the JSON of generate: what the session has now. NULL when memory ran out. */
 json_t *cli_cache_json(const cli_engine *engine);

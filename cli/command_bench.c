@@ -138,8 +138,8 @@ static snug_status measure(speeds *out, const bench *run, uint32_t depth, uint32
 static double cache_bytes_read(const bench *run, double held)
 {
     const snug_kv_shape *shape = snug_model_kv_shape(run->engine.model);
-    const double value_bytes = run->engine.plan.kv_format == SNUG_KV_FORMAT_F32 ? 4 : 2;
-    const double most = run->engine.plan.kv_retention.max_tokens;
+    const double value_bytes = run->engine.plan.kv.key.format == SNUG_KV_FORMAT_F32 ? 4 : 2;
+    const double most = run->engine.plan.kv.retention.max_tokens;
     double values = 0;
 
     for (uint32_t i = 0; i < shape->layer_count; i++) {
@@ -182,8 +182,8 @@ static void report(bench *run, const speeds *speed, uint32_t depth, uint32_t cou
                               json_pack("{s:s,s:I,s:I,s:I,s:s,s:s,s:f,s:f,s:f,s:f,s:f}", "kind", kind,
                                         "depth", (json_int_t)depth, "tokens", (json_int_t)count, "threads",
                                         (json_int_t)run->engine.plan.threads, "kv",
-                                        snug_kv_format_name(run->engine.plan.kv_format), "kv_kind",
-                                        cli_cache_kind(&run->engine.plan.kv_retention), "median",
+                                        snug_kv_format_name(run->engine.plan.kv.key.format), "kv_kind",
+                                        cli_cache_kind(&run->engine.plan.kv.retention), "median",
                                         speed->median, "min", speed->min, "max", speed->max,
                                         "bytes_per_token", bytes, "bandwidth_share", share));
     else
@@ -227,7 +227,7 @@ static void print_machine(bench *run, const char *cpu)
               cli_size(engine->info.weight_bytes).text);
     cli_print("%s, %s%s, %u thread%s, cache %s", cpu, snug_cpu_level_name(engine->info.cpu),
               engine->info.exact ? ", exact" : "", engine->plan.threads, cli_plural(engine->plan.threads),
-              cli_cache_in_words(engine->plan.kv_format, &engine->plan.kv_retention).text);
+              cli_cache_in_words(&engine->plan.kv).text);
     if (run->read_bytes_per_second > 0)
         cli_print(", reads %.1f GB/s\n\n", run->read_bytes_per_second / 1e9);
     else

@@ -143,9 +143,11 @@ static uint64_t whole_layer_bytes(const inspection *look, const snug_kv_layer *l
 {
     const snug_kv_layer whole = { .kv_head_count = layer->kv_head_count, .head_dim = layer->head_dim };
     const snug_kv_shape shape = { .layer_count = 1, .layer = &whole };
-    const snug_kv_format format = look->engine.plan.kv_format;
+    const snug_kv_config *kv = &look->engine.plan.kv;
     const snug_kv_options options = {
-        .struct_size = sizeof options, .context_tokens = tokens, .key_format = format, .value_format = format
+        .struct_size = sizeof options,
+        .context_tokens = tokens,
+        .config = { .key = kv->key, .value = kv->value },
     };
     uint64_t bytes, table;
 
@@ -399,7 +401,7 @@ static void print_cache(const inspection *look)
 {
     const snug_plan *longest = &look->predictions[look->prediction_count - 1].plan;
 
-    cli_print("cache, %s\n", snug_kv_format_name(look->engine.plan.kv_format));
+    cli_print("cache, %s\n", snug_kv_format_name(look->engine.plan.kv.key.format));
     for (uint32_t i = 0; i < look->engine.info.layer_count; i++) {
         cache_kind kind;
 
@@ -544,7 +546,8 @@ static json_t *cache_json(const inspection *look)
                                             "layers", number(kind.layers), "bytes_per_token",
                                             number((uint64_t)(kind.bytes_per_token + 0.5))));
     }
-    return json_pack("{s:s,s:o}", "format", snug_kv_format_name(look->engine.plan.kv_format), "kinds", kinds);
+    return json_pack("{s:s,s:o}", "format", snug_kv_format_name(look->engine.plan.kv.key.format), "kinds",
+                     kinds);
 }
 
 static json_t *predictions_json(const inspection *look)

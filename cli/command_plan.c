@@ -26,10 +26,10 @@ static void print_json(const cli_engine *engine)
         bytes(plan->fixed_bytes), "load_peak_bytes", bytes(plan->load_peak_bytes), "prefill_peak_bytes",
         bytes(plan->prefill_peak_bytes), "context_tokens", bytes(plan->context_tokens), "cache_tokens",
         bytes(plan->cache_tokens), "prefill_chunk", bytes(plan->prefill_chunk), "threads",
-        bytes(plan->threads), "kv", snug_kv_format_name(plan->kv_format), "kv_kind",
-        cli_cache_kind(&plan->kv_retention), "kv_max_tokens",
-        plan->kv_retention.max_tokens ? bytes(plan->kv_retention.max_tokens) : json_null(), "kv_sink_tokens",
-        bytes(plan->kv_retention.sink_tokens), "model", engine->path));
+        bytes(plan->threads), "kv", snug_kv_format_name(plan->kv.key.format), "kv_kind",
+        cli_cache_kind(&plan->kv.retention), "kv_max_tokens",
+        plan->kv.retention.max_tokens ? bytes(plan->kv.retention.max_tokens) : json_null(), "kv_sink_tokens",
+        bytes(plan->kv.retention.sink_tokens), "model", engine->path));
     cli_print("\n");
 }
 
@@ -61,8 +61,8 @@ static void print_table(cli_engine *engine, const cli_request *request)
     cli_print("%s: %s, %.2f million parameters, mostly %s\n", engine->path, engine->info.family,
               (double)engine->info.parameters / 1e6, engine->info.weight_type);
     cli_print("context %u tokens, cache %s, prefill chunk %u, %u thread%s\n\n", plan->context_tokens,
-              cli_cache_in_words(plan->kv_format, &plan->kv_retention).text, plan->prefill_chunk,
-              plan->threads, cli_plural(plan->threads));
+              cli_cache_in_words(&plan->kv).text, plan->prefill_chunk, plan->threads,
+              cli_plural(plan->threads));
     for (int i = 0; i < SNUG_MEMORY_USE_COUNT; i++)
         if (plan->use_bytes[i] > 0)
             cli_print("  %-12s %12s  %s\n", snug_memory_use_name((snug_memory_use)i),

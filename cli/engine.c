@@ -44,7 +44,7 @@ cli_exit cli_engine_open(cli_engine *engine, const cli_options *options)
     cli_exit status = cli_engine_find_model(engine, options);
 
     if (status == CLI_DONE)
-        status = cli_cache_read(&engine->retention, options);
+        status = cli_cache_read(&engine->kv.retention, options);
     if (status != CLI_DONE)
         return status;
     if (options->cpu && !snug_cpu_level_parse(&model.cpu, options->cpu))
@@ -93,7 +93,7 @@ static snug_plan_options plan_options(const cli_engine *engine, const cli_reques
         .max_tokens = request->max_tokens,
         .prefill_chunk = chunk_for(engine, request),
         .threads = (uint32_t)engine->options->threads,
-        .kv_retention = engine->retention,
+        .kv = engine->kv,
         .id_count = engine->text ? least(snug_text_id_count(engine->text), engine->info.vocabulary) : 0,
         .user_limit_bytes = engine->options->memory_limit,
     };
@@ -284,8 +284,7 @@ cli_exit cli_engine_start(cli_engine *engine)
         .context_tokens = engine->plan.context_tokens,
         .prefill_chunk = engine->plan.prefill_chunk,
         .threads = engine->plan.threads,
-        .kv_format = engine->plan.kv_format,
-        .kv_retention = engine->plan.kv_retention,
+        .kv = engine->plan.kv,
     };
     snug_error error = { SNUG_OK, "" };
 
@@ -343,7 +342,7 @@ void cli_engine_explain(const cli_engine *engine)
     cli_report("compute   %s%s, %u thread%s, prefill chunk %u", snug_cpu_level_name(info->cpu),
                info->exact ? ", exact" : "", plan->threads, cli_plural(plan->threads), plan->prefill_chunk);
     cli_report("context   %u tokens (the model's longest: %u), cache %s", plan->context_tokens,
-               info->context_tokens, cli_cache_in_words(plan->kv_format, &plan->kv_retention).text);
+               info->context_tokens, cli_cache_in_words(&plan->kv).text);
     cli_report(
         "sampling  temperature %g, top-p %g, top-k %u, min-p %g, repetition penalty %g over %u, seed %llu",
         sample.temperature, sample.top_p, sample.top_k, sample.min_p, sample.repetition_penalty,
@@ -357,10 +356,8 @@ uint64_t cli_engine_cache_bytes(const cli_engine *engine, uint32_t tokens)
     const snug_kv_options options = {
         .struct_size = sizeof options,
         .context_tokens = engine->plan.context_tokens,
-        .key_format = engine->plan.kv_format,
-        .value_format = engine->plan.kv_format,
-        .retention = engine->plan.kv_retention,
         .pass_tokens = engine->plan.prefill_chunk,
+        .config = engine->plan.kv,
     };
     uint64_t bytes;
 

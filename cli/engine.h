@@ -24,10 +24,10 @@ typedef struct cli_engine {
     snug_memory *memory;
     snug_model *model;
     snug_model_info info;
-    snug_kv_retention retention; /* as the user asked */
-    uint64_t text_bytes;         /* the tokenizer, estimated before it is opened */
-    snug_text *text;             /* NULL until opened, and for commands that need none */
-    snug_plan plan;              /* the last one made */
+    snug_kv_config kv;   /* as the user asked */
+    uint64_t text_bytes; /* the tokenizer, estimated before it is opened */
+    snug_text *text;     /* NULL until opened, and for commands that need none */
+    snug_plan plan;      /* the last one made */
     snug_session *session;
 } cli_engine;
 

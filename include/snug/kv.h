@@ -3,9 +3,8 @@
  * snug/kv.h - the key/value cache: what a running conversation remembers.
  *
  * A cache is made of three independent parts: a page store (address space, committed tile by tile after the
- * ledger agreed), an element format, and a retention (which tokens are kept). This build has the formats f32
- * and f16, and the retentions all, rotating and chunked. A layer whose model gives it a window keeps no more
- * than that window, whatever the retention.
+ * ledger agreed), an element format, and a retention (which tokens are kept). Every combination works. A
+ * layer whose model gives it a window keeps no more than that window, whatever the retention.
  *
  * Tokens are appended by the session, never by the caller.
  * Threads: one thread at a time per cache.
@@ -23,9 +22,18 @@ typedef enum snug_kv_format {
     SNUG_KV_FORMAT_AUTO = 0, /* f16; f32 for a model opened as exact */
     SNUG_KV_FORMAT_F32 = 1,
     SNUG_KV_FORMAT_F16 = 2,
+    SNUG_KV_FORMAT_AFFINE = 3, /* MLX's quantizer: groups along the head, each with a scale and a bias */
+    SNUG_KV_FORMAT_PLANES = 4, /* ours: turned vectors, one scale each, codes whose lowest bits can go */
 } snug_kv_format;
 
-/* "f32", "f16"; "auto" for AUTO. Never NULL. */
+/* How keys, or values, are stored. Plain data. */
+typedef struct snug_kv_coding {
+    snug_kv_format format;
+    uint32_t bits;  /* affine, planes: 2, 3, 4, 5, 6 or 8; 0: 8. Floats: 0 */
+    uint32_t group; /* affine: 32, 64 or 128 dims, of which head_dim is a multiple; 0: 64. Else 0 */
+} snug_kv_coding;
+
+/* "f32", "f16", "affine", "planes"; "auto" for AUTO. Never NULL. */
 SNUG_API const char *snug_kv_format_name(snug_kv_format format);
 SNUG_API bool snug_kv_format_parse(snug_kv_format *format_out, const char *name);
 
@@ -74,18 +82,31 @@ typedef struct snug_kv_shape {
     const snug_kv_layer *layer; /* [layer_count], owned by the model */
 } snug_kv_shape;
 
+/*
+ * What a cache is made of. Plain data; all zero: f16, everything kept.
+ *
+ * Tokens become codes a tile of 64 at a time, when it leaves the recent tokens that stay exact (f16): a query
+ * sees its own tile, and the `recent_exact_tokens` before it, as they were. The first `first_exact_tokens`
+ * stay so for ever. Both are rounded up to whole tiles; 0 leaves only the tile being filled.
+ */
+typedef struct snug_kv_config {
+    snug_kv_coding key; /* AUTO is F16 here */
+    snug_kv_coding value;
+    uint32_t first_exact_tokens;
+    uint32_t recent_exact_tokens;
+    snug_kv_retention retention;
+} snug_kv_config;
+
 typedef struct snug_kv_options {
     size_t struct_size;
-    uint32_t context_tokens;     /* positions end here, whatever is kept of them; at least 1 */
-    snug_kv_format key_format;   /* AUTO is F16 here */
-    snug_kv_format value_format; /* this build wants both the same */
-    snug_kv_retention retention;
-    uint32_t pass_tokens; /* the most tokens computed in one pass; 0: 512 */
+    uint32_t context_tokens; /* positions end here, whatever is kept of them; at least 1 */
+    uint32_t pass_tokens;    /* the most tokens computed in one pass; 0: 512 */
+    snug_kv_config config;
 } snug_kv_options;
 
 /*
  * Bytes of memory that a cache of this shape takes after `tokens` tokens: exact, to the page.
- * Errors: ARGUMENT (a retention whose figures make no sense too), UNSUPPORTED (a combination of formats).
+ * Errors: ARGUMENT (figures that make no sense), UNSUPPORTED (a group that does not divide the head size).
  */
 SNUG_API SNUG_MUST_CHECK snug_status snug_kv_estimate(uint64_t *bytes_out, const snug_kv_shape *shape,
                                                       const snug_kv_options *options, uint32_t tokens,
@@ -95,13 +116,12 @@ SNUG_API uint32_t snug_kv_tokens(const snug_kv *kv);          /* of the conversa
 SNUG_API uint32_t snug_kv_context_tokens(const snug_kv *kv);  /* the most it can have */
 SNUG_API uint64_t snug_kv_committed_bytes(const snug_kv *kv); /* in the ledger now */
 
-/* What a cache is made of. Plain data. */
+/* What a cache is made of now. Plain data. */
 typedef struct snug_kv_info {
-    size_t struct_size; /* set by the caller */
-    snug_kv_format key_format;
-    snug_kv_format value_format;
-    snug_kv_retention retention; /* never AUTO */
-    uint64_t token_bytes;        /* keys and values of one token in every layer that keeps some */
+    size_t struct_size;    /* set by the caller */
+    snug_kv_config config; /* nothing AUTO or 0 for a default; bits are those of now */
+    uint64_t token_bytes;  /* keys and values of one token, as codes where there are some, in every layer */
+    uint32_t coded_tokens; /* of them in codes, in the layer that has most */
 } snug_kv_info;
 
 SNUG_API void snug_kv_read_info(snug_kv_info *info_out, const snug_kv *kv);

@@ -15,13 +15,12 @@ SNUG_BEGIN_DECLS
 
 typedef struct snug_plan_options {
     size_t struct_size;
-    uint32_t context_tokens; /* as for the session; 0: its default */
-    uint32_t prompt_tokens;  /* of the request; 0: a full context */
-    uint32_t max_tokens;     /* of the request; 0: until the context is full */
-    uint32_t prefill_chunk;  /* as for the session */
-    uint32_t threads;        /* as for the session */
-    snug_kv_format kv_format;
-    snug_kv_retention kv_retention;
+    uint32_t context_tokens;   /* as for the session; 0: its default */
+    uint32_t prompt_tokens;    /* of the request; 0: a full context */
+    uint32_t max_tokens;       /* of the request; 0: until the context is full */
+    uint32_t prefill_chunk;    /* as for the session */
+    uint32_t threads;          /* as for the session */
+    snug_kv_config kv;         /* as for the session */
     uint32_t id_count;         /* tokens of the vocabulary, for the sampler; 0: the model's */
     uint64_t user_limit_bytes; /* 0: none; bounds the unreclaimable peak */
 } snug_plan_options;
@@ -34,8 +33,7 @@ typedef struct snug_plan {
     uint32_t cache_tokens; /* tokens of the conversation at the end; a bounded cache holds fewer of them */
     uint32_t prefill_chunk;
     uint32_t threads;
-    snug_kv_format kv_format;
-    snug_kv_retention kv_retention; /* never AUTO */
+    snug_kv_config kv; /* nothing AUTO */
 
     /* Unreclaimable bytes at the peak, by use: what the ledger will show. */
     uint64_t use_bytes[SNUG_MEMORY_USE_COUNT];

@@ -28,10 +28,9 @@ typedef struct snug_session_options {
     uint32_t context_tokens;
     uint32_t prefill_chunk; /* tokens computed together; 0: 512. At most context_tokens is used */
     uint32_t threads;       /* 0: one per processor */
-    snug_kv_format kv_format;
     uint32_t
-        logits_rows; /* positions whose logits on_logits computes at once, 1 .. 8; 0: 1. Scratch for each */
-    snug_kv_retention kv_retention; /* which tokens the cache keeps; AUTO: all */
+        logits_rows;   /* positions whose logits on_logits computes at once, 1 .. 8; 0: 1. Scratch for each */
+    snug_kv_config kv; /* AUTO: f16, f32 for a model opened as exact; all tokens */
 } snug_session_options;
 
 /* `model` and `memory` must outlive it. Errors: ARGUMENT, OVER_LIMIT, NO_MEMORY, UNSUPPORTED. */

@@ -17,6 +17,7 @@
 
 #include "base/size.h"
 #include "base/status.h"
+#include "codec/rotation.h"
 
 /* Below this many visits one part per KV head is cheaper than merging. */
 #define PART_VISITS_MIN 8
@@ -119,46 +120,123 @@ static void find_ranges(const attend_job *job, const snug_attend_task *task, uin
     }
 }
 
-static void run_visits(const attend_job *job, snug_attend_task *task, uint32_t kv_head, uint32_t first_token,
-                       uint32_t tokens, const walk *w, uint32_t visit_begin, uint32_t visit_end,
-                       uint32_t *ranges)
+/* Everything a thread needs for a set of queries of one KV head; all in its scratch. */
+typedef struct attend_set {
+    snug_attend_coded_task task; /* task.attend serves tiles of rows */
+    float *query;
+    void *prepared;
+    float *offset;
+    uint32_t *ranges;
+    part_state state; /* for those that need one of their own */
+} attend_set;
+
+/* Whether a logical tile is codes for the query at `position`, where a side has codes at all. */
+static bool is_coded(const snug_kv_store *store, uint32_t tile, uint32_t position)
+{
+    const uint32_t own = position / SNUG_TILE_TOKENS;
+    const uint32_t end = own < store->recent_tiles ? 0 : own - store->recent_tiles + 1;
+
+    return tile >= store->first_tiles && tile < snug_max_size(end, store->coded_before);
+}
+
+static snug_tile tile_of(const snug_kv_store *store, const snug_kv_side *side, uint32_t tile, uint32_t head,
+                         bool as_codes)
+{
+    return as_codes && side->has_codes ? snug_kv_side_codes(side, tile - store->first_tiles, head)
+                                       : snug_kv_side_rows(side, tile, head);
+}
+
+static void attend_tile(const attend_job *job, attend_set *set, uint32_t kv_head, uint32_t tile,
+                        bool as_codes)
 {
     const snug_kv_store *store = job->store;
-    const snug_kv_side *key = &store->key;
-    const snug_kv_side *value = &store->value;
-    snug_attend_fn *attend = job->kv->kernels->attend[key->format->type];
+    const snug_kernels *kernels = job->kv->kernels;
+
+    set->task.key = tile_of(store, &store->key, tile, kv_head, as_codes);
+    set->task.value = tile_of(store, &store->value, tile, kv_head, as_codes);
+    if (as_codes && store->has_codes) {
+        kernels->attend_coded(&set->task);
+        return;
+    }
+    set->task.attend.key = set->task.key.rows;
+    set->task.attend.value = set->task.value.rows;
+    kernels->attend[store->key.rows->type](&set->task.attend);
+}
+
+static void run_visits(const attend_job *job, attend_set *set, uint32_t kv_head, uint32_t first_token,
+                       uint32_t tokens, const walk *w, uint32_t visit_begin, uint32_t visit_end)
+{
+    const uint32_t position = job->attention->first_position + first_token;
 
     for (uint32_t visit = visit_begin; visit < visit_end; visit++) {
         const bool is_sink = visit < w->sink_visits;
         const uint32_t tile = is_sink ? visit : w->first_recent_tile + visit - w->sink_visits;
-        const size_t place = snug_kv_rule_place(&store->rule, tile);
 
-        find_ranges(job, task, ranges, first_token, tokens, tile, is_sink);
-        task->key = key->pages.base + place * key->tile_bytes + kv_head * key->head_tile_bytes;
-        task->value = value->pages.base + place * value->tile_bytes + kv_head * value->head_tile_bytes;
-        attend(task);
+        find_ranges(job, &set->task.attend, set->ranges, first_token, tokens, tile, is_sink);
+        attend_tile(job, set, kv_head, tile, is_coded(job->store, tile, position));
     }
 }
 
-/* Lay out the thread's scratch: the kernel's, queries, ranges, and room for a state of its own (returned). */
-static part_state prepare_task(const attend_job *job, snug_attend_task *task, uint32_t worker, float **query,
-                               uint32_t **ranges, size_t queries)
+/* Queries, turned where keys are, and what tiles of codes need of them. */
+static void make_queries(attend_set *set, const attend_job *job, uint32_t kv_head, uint32_t first_token,
+                         uint32_t tokens)
+{
+    const snug_kv_store *store = job->store;
+    const size_t head_dim = store->shape.head_dim;
+    const size_t queries = set->task.attend.queries;
+
+    gather_queries(set->query, job, kv_head, first_token, tokens);
+    if (!store->has_codes)
+        return;
+    for (size_t q = 0; q < queries; q++) {
+        float *query = set->query + q * head_dim;
+        const float *mean = store->mean + kv_head * head_dim;
+        float offset = 0.0f;
+
+        if (snug_kv_side_is_turned(&store->key))
+            snug_rotation_apply(query, head_dim, store->key.seed);
+        for (size_t i = 0; store->has_mean && i < head_dim; i++)
+            offset += query[i] * mean[i];
+        set->offset[q] = offset;
+    }
+    job->kv->kernels->attend_prepare(set->prepared, set->query, queries, head_dim);
+}
+
+/* The attention of one query of one head, from sums over all that it sees. */
+static void finish(const attend_job *job, float *out, float sum)
+{
+    const snug_kv_side *value = &job->store->value;
+
+    job->kv->kernels->scale(out, 1.0f / sum, value->head_dim);
+    if (snug_kv_side_is_turned(value))
+        snug_rotation_undo(out, value->head_dim, value->seed);
+}
+
+/* Lay out the thread's scratch: the kernel's, prepared queries, queries, offsets, ranges, and a state. */
+static void lay_out(attend_set *set, const attend_job *job, uint32_t worker, size_t queries)
 {
     const size_t head_dim = job->store->shape.head_dim;
     unsigned char *base =
         (unsigned char *)job->attention->thread_scratch + worker * snug_kv_thread_scratch_bytes(head_dim);
 
-    *query = (float *)(void *)(base + snug_attend_scratch_bytes(head_dim));
-    *ranges = (uint32_t *)(void *)(*query + queries * head_dim);
-    *task = (snug_attend_task){
-        .query = *query,
-        .begin = *ranges,
-        .end = *ranges + queries,
-        .queries = queries,
-        .head_dim = head_dim,
-        .scratch = base,
+    set->prepared = base + snug_attend_scratch_bytes(head_dim);
+    set->query =
+        (float *)(void *)((unsigned char *)set->prepared + queries * snug_attend_prepared_bytes(head_dim));
+    set->offset = set->query + queries * head_dim;
+    set->ranges = (uint32_t *)(void *)(set->offset + queries);
+    set->state = state_at((float *)(void *)(set->ranges + 2 * queries), queries);
+    set->task = (snug_attend_coded_task){
+        .attend = {
+            .query = set->query,
+            .begin = set->ranges,
+            .end = set->ranges + queries,
+            .queries = queries,
+            .head_dim = head_dim,
+            .scratch = base,
+        },
+        .offset = set->offset,
+        .prepared = set->prepared,
     };
-    return state_at((float *)(void *)(*ranges + 2 * queries), queries);
 }
 
 static void use_state(snug_attend_task *task, const part_state *state)
@@ -181,20 +259,18 @@ static void attend_token_part(void *user, size_t part, uint32_t worker)
     const uint32_t tokens = (uint32_t)snug_min_size(job->tokens_per_part, a->tokens - first);
     const size_t queries = (size_t)tokens * job->group;
     const walk w = walk_for(job, a->first_position + first, a->first_position + first + tokens - 1);
-    snug_attend_task task;
-    float *query;
-    uint32_t *ranges;
-    const part_state state = prepare_task(job, &task, worker, &query, &ranges, queries);
+    attend_set set;
 
-    gather_queries(query, job, kv_head, first, tokens);
-    use_state(&task, &state);
-    run_visits(job, &task, kv_head, first, tokens, &w, 0, w.visits, ranges);
+    lay_out(&set, job, worker, queries);
+    make_queries(&set, job, kv_head, first, tokens);
+    use_state(&set.task.attend, &set.state);
+    run_visits(job, &set, kv_head, first, tokens, &w, 0, w.visits);
     for (size_t q = 0; q < queries; q++) {
         const size_t token = first + q / job->group;
         float *out = a->out + (token * a->head_count + kv_head * job->group + q % job->group) * head_dim;
 
-        memcpy(out, state.out + q * head_dim, head_dim * sizeof(float));
-        job->kv->kernels->scale(out, 1.0f / state.sum[q], head_dim);
+        memcpy(out, set.state.out + q * head_dim, head_dim * sizeof(float));
+        finish(job, out, set.state.sum[q]);
     }
 }
 
@@ -217,14 +293,12 @@ static void attend_visit_part(void *user, size_t part, uint32_t worker)
     const uint32_t begin = visit_part * job->visits_per_part;
     const uint32_t end = (uint32_t)snug_min_size(begin + job->visits_per_part, w.visits);
     const part_state state = merged_state_at(job, kv_head, visit_part);
-    snug_attend_task task;
-    float *query;
-    uint32_t *ranges;
+    attend_set set;
 
-    prepare_task(job, &task, worker, &query, &ranges, job->group);
-    gather_queries(query, job, kv_head, 0, 1);
-    use_state(&task, &state);
-    run_visits(job, &task, kv_head, 0, 1, &w, begin, end, ranges);
+    lay_out(&set, job, worker, job->group);
+    make_queries(&set, job, kv_head, 0, 1);
+    use_state(&set.task.attend, &state);
+    run_visits(job, &set, kv_head, 0, 1, &w, begin, end);
 }
 
 /* out = sum of parts, each brought to the common maximum; in the order of the parts, so always the same
@@ -248,7 +322,7 @@ static void merge_head(const attend_job *job, uint32_t kv_head, uint32_t g)
         for (size_t i = 0; i < head_dim; i++)
             out[i] += weight * state.out[g * head_dim + i];
     }
-    job->kv->kernels->scale(out, 1.0f / sum, head_dim);
+    finish(job, out, sum);
 }
 
 static void attend_one_token(attend_job *job, snug_work *work)

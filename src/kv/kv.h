@@ -27,11 +27,13 @@ void snug_kv_destroy(snug_kv *kv);
 SNUG_MUST_CHECK snug_status snug_kv_grow(snug_kv *kv, uint32_t tokens, snug_error *error);
 
 /*
- * How many tokens from `position` on may be written to a layer before the first of them has attended: the
- * next one would take the place of a token that is still to be seen. At least 1. A chunk is written and
- * attended in pieces of so many. For a layer that others share it is at least pass_tokens.
+ * Before tokens are written to a layer from `position` on: make codes of the tiles that are not recent any
+ * more. Returns how many tokens may be written, or attend in a layer that shares another's, before this is
+ * called again; at least 1. A chunk is written and attended in pieces of so many. `thread_scratch` as in
+ * snug_kv_attention. Cost: a tile of 64 tokens is encoded every 64 tokens, on all threads.
  */
-uint32_t snug_kv_room(const snug_kv *kv, uint32_t layer, uint32_t position);
+uint32_t snug_kv_make_room(snug_kv *kv, snug_work *work, uint32_t layer, uint32_t position,
+                           void *thread_scratch);
 
 /*
  * Store one token's key and value of one layer at `position`, which snug_kv_grow() has covered.
@@ -63,10 +65,12 @@ typedef struct snug_kv_attention {
 
 void snug_kv_attend(const snug_kv *kv, snug_work *work, const snug_kv_attention *attention);
 
-/* Per thread: the kernel's own, then a set of scaled queries, their states and ranges. */
+/* Per thread: the kernel's own, then a set of scaled queries, prepared too, their offsets, states and
+ * ranges. */
 static inline size_t snug_kv_thread_scratch_bytes(size_t head_dim)
 {
-    return snug_attend_scratch_bytes(head_dim) + SNUG_ATTEND_QUERIES_MAX * (2 * head_dim + 4) * 4;
+    return snug_attend_scratch_bytes(head_dim) +
+           SNUG_ATTEND_QUERIES_MAX * (snug_attend_prepared_bytes(head_dim) + (2 * head_dim + 5) * 4);
 }
 
 /* For one token a long context is split into parts of tiles, each with a state of its own, merged in

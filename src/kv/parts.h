@@ -2,38 +2,66 @@
 /*
  * parts.h - the three independent parts a cache is made of, for those who add one.
  *
- * - Page store: per layer and side one arena, a sequence of tiles. A tile holds SNUG_TILE_TOKENS slots of
- *   every KV head: [tile][kv_head][slot][head_dim] in the side's format. Tiles are committed in order and
- *   whole.
- * - Format (snug_kv_format_ops): how a vector is stored in a slot, and which kernel attends over such tiles.
+ * - Page store: per layer and side (keys, values) an arena of exact tiles, and arenas of coded ones: one for
+ *   each plane of bits and one for scales, so that a plane that is dropped really returns to the system. All
+ *   are sequences of tiles, [tile][kv_head][...], committed in order and whole.
+ * - Format: floats as rows (snug_kv_rows) or codes (codec/). A tile is written as rows, and becomes codes
+ * when
+ *   it leaves the recent tokens.
  * - Retention (snug_kv_rule): which tokens a query sees, and in which tile of the store they live.
  *
- * A new format is a file with one table and a row in formats.c. A new retention is a kind in snug/kv.h and
- * its lines in retention.c: all kinds are one rule with different figures, so that they combine with the
- * windows of models.
+ * A new retention is a kind in snug/kv.h and its lines in retention.c: all kinds are one rule with different
+ * figures, so that they combine with the windows of models.
  */
 #ifndef SNUG_SRC_KV_PARTS_H
 #define SNUG_SRC_KV_PARTS_H
 
+#include "codec/tile.h"
 #include "kv/kv.h"
 #include "memory/memory.h"
 
-typedef struct snug_kv_format_ops {
-    snug_kv_format format;
-    const char *name;
+/* How floats lie in a tile of one head: [SNUG_TILE_TOKENS][head_dim]. */
+typedef struct snug_kv_rows {
+    snug_tile_kind kind;
     snug_type type; /* of the attend kernel */
-    /* Bytes of one KV head's part of a tile. */
-    size_t (*head_tile_bytes)(uint32_t head_dim);
-    /* Store one vector in a slot of a head's part of a tile. */
-    void (*write)(const snug_kernels *kernels, void *head_tile, uint32_t slot, const float *x,
-                  uint32_t head_dim);
-} snug_kv_format_ops;
+    size_t value_bytes;
+} snug_kv_rows;
 
-/* The row of a format (AUTO: F16); NULL when there is none. */
-const snug_kv_format_ops *snug_kv_format_ops_of(snug_kv_format format);
+/* Defaults filled in: F16 for AUTO, 8 bits, groups of 64. */
+snug_kv_coding snug_kv_coding_resolve(const snug_kv_coding *coding);
 
-extern const snug_kv_format_ops snug_kv_format_f16;
-extern const snug_kv_format_ops snug_kv_format_f32;
+/* Whether a side can be stored so in layers of that head size. Errors: ARGUMENT, UNSUPPORTED. */
+SNUG_MUST_CHECK snug_status snug_kv_coding_check(const snug_kv_coding *coding, const char *side,
+                                                 uint32_t head_dim, snug_error *error);
+
+static inline bool snug_kv_format_is_coded(snug_kv_format format)
+{
+    return format == SNUG_KV_FORMAT_AFFINE || format == SNUG_KV_FORMAT_PLANES;
+}
+
+/* Where tiles lie in an arena: the first ones stay, the others go round. */
+typedef struct snug_kv_places {
+    uint32_t fixed_tiles;
+    uint32_t ring_tiles; /* SNUG_KV_UNBOUNDED: the context ends before it would go round */
+} snug_kv_places;
+
+#define SNUG_KV_UNBOUNDED UINT32_MAX
+
+static inline uint32_t snug_kv_place(const snug_kv_places *places, uint32_t tile)
+{
+    if (tile < places->fixed_tiles || places->ring_tiles == SNUG_KV_UNBOUNDED)
+        return tile;
+    return places->fixed_tiles + (tile - places->fixed_tiles) % places->ring_tiles;
+}
+
+/* Tiles of the arena that serve the first `tiles` ones. */
+static inline uint32_t snug_kv_places_used(const snug_kv_places *places, uint32_t tiles)
+{
+    if (places->ring_tiles == SNUG_KV_UNBOUNDED || tiles < places->fixed_tiles)
+        return tiles;
+    return tiles - places->fixed_tiles < places->ring_tiles ? tiles
+                                                            : places->fixed_tiles + places->ring_tiles;
+}
 
 /*
  * What one layer keeps. Position p belongs to the logical tile p / SNUG_TILE_TOKENS; place() says which tile
@@ -50,8 +78,6 @@ typedef struct snug_kv_rule {
     uint32_t ring_tiles; /* SNUG_KV_UNBOUNDED: the context ends before it would go round */
 } snug_kv_rule;
 
-#define SNUG_KV_UNBOUNDED UINT32_MAX
-
 /* Positions [begin, end). */
 typedef struct snug_kv_range {
     uint32_t begin;
@@ -61,6 +87,9 @@ typedef struct snug_kv_range {
 /* Checks the figures of a retention. Errors: ARGUMENT. */
 SNUG_MUST_CHECK snug_status snug_kv_retention_check(const snug_kv_retention *retention, snug_error *error);
 
+/* Whether a later layer reads what layer `index` keeps. */
+bool snug_kv_is_shared_later(const snug_kv_shape *shape, uint32_t index);
+
 /* The rule of layer `index`. Layers that share it attend when all of a pass has been written. */
 snug_kv_rule snug_kv_rule_make(const snug_kv_shape *shape, uint32_t index, const snug_kv_options *options);
 
@@ -69,11 +98,14 @@ snug_kv_rule snug_kv_rule_make(const snug_kv_shape *shape, uint32_t index, const
 snug_kv_range snug_kv_rule_recent(const snug_kv_rule *rule, uint32_t position);
 snug_kv_range snug_kv_rule_sinks(const snug_kv_rule *rule, uint32_t position);
 
-/* Where a logical tile lies, and how many tiles of the store serve the first `tiles` logical ones. */
-uint32_t snug_kv_rule_place(const snug_kv_rule *rule, uint32_t tile);
-uint32_t snug_kv_rule_tiles(const snug_kv_rule *rule, uint32_t tiles);
+/* Where logical tiles lie when all of them are of one kind. */
+static inline snug_kv_places snug_kv_rule_places(const snug_kv_rule *rule)
+{
+    return (snug_kv_places){ rule->sink_tiles, rule->ring_tiles };
+}
 
-/* See snug_kv_room(). */
+/* Tokens from `position` on that may be written before the first of them has attended: the next one would
+ * take the place of a token that is still to be seen. At least 1. */
 uint32_t snug_kv_rule_room(const snug_kv_rule *rule, uint32_t position);
 
 /* Whether the query at `position`, and so all later ones, find everything before `position` that they see,
@@ -93,34 +125,106 @@ static inline uint32_t snug_kv_tiles_for(uint32_t tokens)
     return tokens / SNUG_TILE_TOKENS + (tokens % SNUG_TILE_TOKENS > 0);
 }
 
-/* One side of one layer. Invariant: `pages` has committed what the layer's rule needs of the cache's `tiles`,
- * rounded up to pages. */
+/*
+ * Keys or values of one layer. Invariant: each arena has committed what the first `tiles` tiles of the cache
+ * need of it, rounded up to pages.
+ */
 typedef struct snug_kv_side {
-    const snug_kv_format_ops *format;
-    snug_arena pages;
-    size_t head_tile_bytes;
-    size_t tile_bytes; /* kv_head_count x head_tile_bytes */
+    snug_kv_coding coding; /* resolved; bits are those of now */
+    const snug_kv_rows *rows;
+    bool is_key;
+    uint32_t kv_head_count;
+    uint32_t head_dim;
+    uint64_t seed;        /* of the rotation; for planes, whose rows are turned too */
+    snug_kv_places exact; /* of all tiles, or of those that are not codes */
+    size_t exact_tile_bytes;
+    snug_arena exact_pages;
+
+    /* Only where has_codes. */
+    bool has_codes;
+    snug_kv_places coded; /* of the tiles from the layer's first_tiles on */
+    snug_arena plane[SNUG_CODES_PLANE_COUNT];
+    snug_arena scales;  /* scales of a head's tile, then biases where there are some */
+    size_t scale_bytes; /* of one head's tile */
 } snug_kv_side;
 
-/* A shared layer has a shape only: no sides. */
+/* Whether vectors of this side are turned (codec/rotation.h) before they are written, as rows too: so that
+ * one query, and one sum of values, serves rows and codes. */
+static inline bool snug_kv_side_is_turned(const snug_kv_side *side)
+{
+    return side->has_codes && side->coding.format == SNUG_KV_FORMAT_PLANES;
+}
+
+/*
+ * One layer; a shared one has a shape only. Where a side has codes, the logical tiles [first_tiles,
+ * coded_end) are codes in it, all others rows. Invariant: the tiles [coded_end, those written) have rows.
+ */
 typedef struct snug_kv_store {
     snug_kv_layer shape;
     snug_kv_rule rule;
     snug_kv_side key;
     snug_kv_side value;
+    bool has_codes;        /* in a side */
+    uint32_t first_tiles;  /* that stay exact for ever */
+    uint32_t recent_tiles; /* that are exact for a query: its own and those before it */
+    uint32_t coded_end;
+    uint32_t coded_before; /* coded_end when the pass began */
+    bool is_rewound;       /* tile coded_end is codes still; made rows before the next token is written */
+    bool has_mean;
+    float *mean; /* [kv_head_count][head_dim] of the keys, turned; NULL where keys are not planes */
 } snug_kv_store;
 
 struct snug_kv {
     snug_memory *memory;
     const snug_kernels *kernels;
-    snug_kv_retention retention;
+    snug_kv_config config; /* resolved */
     uint32_t context_tokens;
     uint32_t pass_tokens;
     uint32_t tokens;  /* written in every layer */
     uint32_t written; /* the most that `tokens` was since it was 0: what these overwrote is gone */
     uint32_t tiles;   /* logical ones, for which every layer and side has memory */
     uint32_t layer_count;
-    snug_kv_store store[]; /* [layer_count] */
+    uint64_t table_bytes;  /* of this struct, its layers and their means */
+    snug_kv_store store[]; /* [layer_count], then the means */
 };
+
+/* --- one layer (layer.c) --- */
+
+/* What the layer will be, without memory: all but arenas and mean. The estimate and the cache itself both
+ * start here, so that they cannot differ. */
+void snug_kv_store_shape(snug_kv_store *store, const snug_kv_shape *shape, uint32_t index,
+                         const snug_kv_options *options);
+
+/* Bytes of its arenas for the first `tiles` tiles, and floats of its mean. */
+uint64_t snug_kv_store_bytes(const snug_kv_store *store, uint32_t tiles);
+size_t snug_kv_store_mean_floats(const snug_kv_store *store);
+
+SNUG_MUST_CHECK snug_status snug_kv_store_reserve(snug_kv_store *store, snug_memory *memory, uint32_t tiles,
+                                                  snug_error *error);
+void snug_kv_store_release(snug_kv_store *store);
+SNUG_MUST_CHECK snug_status snug_kv_store_commit(snug_kv_store *store, uint32_t tiles, snug_error *error);
+void snug_kv_store_decommit(snug_kv_store *store, uint32_t tiles);
+uint64_t snug_kv_store_committed(const snug_kv_store *store);
+bool snug_kv_store_is_valid(const snug_kv_store *store, uint32_t tiles);
+
+/* The conversation now ends after `tokens` tokens, fewer than before (encoding.c). */
+void snug_kv_store_rewind(snug_kv_store *store, uint32_t tokens);
+
+/* --- one side (side.c) --- */
+
+/* One head's part of a logical tile. */
+snug_tile snug_kv_side_rows(const snug_kv_side *side, uint32_t tile, uint32_t head);
+snug_tile snug_kv_side_codes(const snug_kv_side *side, uint32_t coded_tile, uint32_t head);
+
+/* Store one token's vectors of all heads as rows. */
+void snug_kv_side_write(const snug_kv_side *side, const snug_kernels *kernels, uint32_t tile, uint32_t slot,
+                        const float *x /* [kv_head_count][head_dim] */);
+
+/* The same for one head: `row` is its place. */
+void snug_kv_row_store(const snug_kv_side *side, const snug_kernels *kernels, unsigned char *row,
+                       const float *x /* [head_dim], turned where the side is */);
+
+/* Make codes of one head's rows x[SNUG_TILE_TOKENS][head_dim], turned and without mean. */
+void snug_kv_side_encode(const snug_kv_side *side, uint32_t coded_tile, uint32_t head, const float *x);
 
 #endif /* SNUG_SRC_KV_PARTS_H */

@@ -64,7 +64,7 @@ static uint32_t least(uint32_t a, uint32_t b)
     return a < b ? a : b;
 }
 
-static bool is_shared_later(const snug_kv_shape *shape, uint32_t index)
+bool snug_kv_is_shared_later(const snug_kv_shape *shape, uint32_t index)
 {
     for (uint32_t i = index + 1; i < shape->layer_count; i++)
         if (shape->layer[i].is_shared && shape->layer[i].source == index)
@@ -87,7 +87,7 @@ static uint64_t ring_tiles(const snug_kv_rule *rule, uint32_t later)
 snug_kv_rule snug_kv_rule_make(const snug_kv_shape *shape, uint32_t index, const snug_kv_options *options)
 {
     const uint32_t window = shape->layer[index].window_tokens;
-    const snug_kv_retention *retention = &options->retention;
+    const snug_kv_retention *retention = &options->config.retention;
     snug_kv_rule rule = {
         .window_tokens = window ? window : SNUG_KV_UNBOUNDED,
         .recent_tokens = SNUG_KV_UNBOUNDED,
@@ -105,7 +105,7 @@ snug_kv_rule snug_kv_rule_make(const snug_kv_shape *shape, uint32_t index, const
         rule.sink_tokens = retention->sink_tokens;
         rule.sink_tiles = snug_kv_tiles_for(rule.sink_tokens);
     }
-    tiles = ring_tiles(&rule, is_shared_later(shape, index) ? snug_kv_pass_tokens(options) - 1 : 0);
+    tiles = ring_tiles(&rule, snug_kv_is_shared_later(shape, index) ? snug_kv_pass_tokens(options) - 1 : 0);
     if (rule.sink_tiles + tiles < snug_kv_tiles_for(options->context_tokens))
         rule.ring_tiles = (uint32_t)tiles;
     return rule;
@@ -135,18 +135,6 @@ snug_kv_range snug_kv_rule_sinks(const snug_kv_rule *rule, uint32_t position)
 static bool goes_round(const snug_kv_rule *rule)
 {
     return rule->ring_tiles != SNUG_KV_UNBOUNDED;
-}
-
-uint32_t snug_kv_rule_place(const snug_kv_rule *rule, uint32_t tile)
-{
-    if (!goes_round(rule) || tile < rule->sink_tiles)
-        return tile;
-    return rule->sink_tiles + (tile - rule->sink_tiles) % rule->ring_tiles;
-}
-
-uint32_t snug_kv_rule_tiles(const snug_kv_rule *rule, uint32_t tiles)
-{
-    return goes_round(rule) ? least(tiles, rule->sink_tiles + rule->ring_tiles) : tiles;
 }
 
 /* The first tile of the ring that the query at `position` or a later one sees. */

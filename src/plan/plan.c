@@ -34,8 +34,7 @@ static snug_status read_request(snug_plan *plan, snug_plan_settings *settings, c
         .context_tokens = options->context_tokens,
         .prefill_chunk = options->prefill_chunk,
         .threads = options->threads,
-        .kv_format = options->kv_format,
-        .kv_retention = options->kv_retention,
+        .kv = options->kv,
     };
     SNUG_TRY(snug_plan_resolve(settings, model, error));
     if (options->prompt_tokens > settings->context_tokens)
@@ -50,8 +49,7 @@ static snug_status read_request(snug_plan *plan, snug_plan_settings *settings, c
     plan->context_tokens = settings->context_tokens;
     plan->prefill_chunk = settings->prefill_chunk;
     plan->threads = settings->threads;
-    plan->kv_format = settings->kv_format;
-    plan->kv_retention = settings->kv_retention;
+    plan->kv = settings->kv;
     return SNUG_OK;
 }
 

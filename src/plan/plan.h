@@ -16,8 +16,7 @@ typedef struct snug_plan_settings {
     uint32_t prefill_chunk;
     uint32_t threads;
     uint32_t logits_rows;
-    snug_kv_format kv_format;
-    snug_kv_retention kv_retention;
+    snug_kv_config kv;
 } snug_plan_settings;
 
 /* In and out: 0 becomes the default. Errors: ARGUMENT (a context beyond the model's, too many threads). */

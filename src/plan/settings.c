@@ -15,6 +15,7 @@
 snug_status snug_plan_resolve(snug_plan_settings *settings, const snug_model *model, snug_error *error)
 {
     const uint32_t longest = model->shape.context_tokens;
+    const snug_kv_format exact = model->kernels.exact ? SNUG_KV_FORMAT_F32 : SNUG_KV_FORMAT_F16;
 
     if (settings->context_tokens == 0)
         settings->context_tokens = longest < CONTEXT_DEFAULT_MAX ? longest : CONTEXT_DEFAULT_MAX;
@@ -35,10 +36,12 @@ snug_status snug_plan_resolve(snug_plan_settings *settings, const snug_model *mo
         settings->logits_rows = 1;
     if (settings->logits_rows > SNUG_MATMUL_FEW_TOKENS)
         settings->logits_rows = SNUG_MATMUL_FEW_TOKENS;
-    if (settings->kv_format == SNUG_KV_FORMAT_AUTO)
-        settings->kv_format = model->kernels.exact ? SNUG_KV_FORMAT_F32 : SNUG_KV_FORMAT_F16;
-    if (settings->kv_retention.kind == SNUG_KV_RETENTION_AUTO)
-        settings->kv_retention.kind = SNUG_KV_RETENTION_ALL;
+    if (settings->kv.key.format == SNUG_KV_FORMAT_AUTO)
+        settings->kv.key.format = exact;
+    if (settings->kv.value.format == SNUG_KV_FORMAT_AUTO)
+        settings->kv.value.format = exact;
+    if (settings->kv.retention.kind == SNUG_KV_RETENTION_AUTO)
+        settings->kv.retention.kind = SNUG_KV_RETENTION_ALL;
     return SNUG_OK;
 }
 
@@ -47,10 +50,8 @@ snug_kv_options snug_plan_kv_options(const snug_plan_settings *settings)
     return (snug_kv_options){
         .struct_size = sizeof(snug_kv_options),
         .context_tokens = settings->context_tokens,
-        .key_format = settings->kv_format,
-        .value_format = settings->kv_format,
-        .retention = settings->kv_retention,
         .pass_tokens = settings->prefill_chunk,
+        .config = settings->kv,
     };
 }
 

@@ -60,8 +60,7 @@ snug_status snug_session_create(snug_session **session_out, const snug_model *mo
                                          .prefill_chunk = options->prefill_chunk,
                                          .threads = options->threads,
                                          .logits_rows = options->logits_rows,
-                                         .kv_format = options->kv_format,
-                                         .kv_retention = options->kv_retention };
+                                         .kv = options->kv };
     SNUG_TRY(snug_plan_resolve(&settings, model, error));
     session = snug_memory_alloc(memory, SNUG_MEMORY_OTHER, sizeof *session, "the session", error);
     if (!session)

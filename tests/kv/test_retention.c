@@ -5,7 +5,8 @@
  * and in the kernel's count; what can be rewound.
  *
  * The cache is driven as a model's layers drive it: a chunk is written and attended in pieces of
- * snug_kv_room() tokens; a layer that shares another's keys attends when the whole chunk has been written.
+ * snug_kv_make_room() tokens; a layer that shares another's keys attends when the whole chunk has been
+ * written.
  */
 #include <math.h>
 #include <setjmp.h>
@@ -85,9 +86,9 @@ static void rig_open(rig *r, const rig_options *o)
     r->shape = (snug_kv_shape){ .layer_count = o->layer_count, .layer = r->layers };
     r->options = (snug_kv_options){ .struct_size = sizeof r->options,
                                     .context_tokens = o->context_tokens,
-                                    .key_format = o->format,
-                                    .value_format = o->format,
-                                    .retention = o->retention,
+                                    .config = { .key = { .format = o->format },
+                                                .value = { .format = o->format },
+                                                .retention = o->retention },
                                     .pass_tokens = o->pass_tokens };
     r->heads = o->heads;
     r->key_width = (size_t)o->kv_heads * o->head_dim;
@@ -138,8 +139,7 @@ static void compute(rig *r, uint32_t first, uint32_t tokens)
         uint32_t piece;
 
         for (uint32_t done = 0; done < tokens; done += piece) {
-            const uint32_t room =
-                r->layers[layer].is_shared ? tokens : snug_kv_room(r->kv, layer, first + done);
+            const uint32_t room = snug_kv_make_room(r->kv, r->work, layer, first + done, r->thread_scratch);
 
             assert_true(room > 0);
             piece = tokens - done < room ? tokens - done : room;
@@ -185,7 +185,7 @@ static double reference(const rig *r, uint32_t layer, uint32_t position, uint32_
         const float *key = r->keys + k * r->key_width + at;
         double score = 0.0, share;
 
-        if (!sees(&r->options.retention, shape->window_tokens, position, k))
+        if (!sees(&r->options.config.retention, shape->window_tokens, position, k))
             continue;
         for (uint32_t i = 0; i < shape->head_dim; i++)
             score += (double)query[i] * key[i] * 0.25;
@@ -208,8 +208,9 @@ static void check_outputs(const rig *r)
             if (!(fabs((double)r->out[layer][at] - expected) < 2e-5))
                 fail_msg("layer %u, position %u: %g instead of %g (%s %u, sinks %u, window %u)", layer, p,
                          (double)r->out[layer][at], expected,
-                         snug_kv_retention_name(r->options.retention.kind), r->options.retention.max_tokens,
-                         r->options.retention.sink_tokens, r->layers[0].window_tokens);
+                         snug_kv_retention_name(r->options.config.retention.kind),
+                         r->options.config.retention.max_tokens, r->options.config.retention.sink_tokens,
+                         r->layers[0].window_tokens);
         }
     }
 }
@@ -389,9 +390,7 @@ static uint64_t layer_bytes(uint32_t window, snug_kv_retention retention, uint32
     const snug_kv_shape shape = { .layer_count = 1, .layer = &layer };
     const snug_kv_options options = { .struct_size = sizeof options,
                                       .context_tokens = 100000,
-                                      .key_format = SNUG_KV_FORMAT_F16,
-                                      .value_format = SNUG_KV_FORMAT_F16,
-                                      .retention = retention };
+                                      .config.retention = retention };
     uint64_t table, bytes;
 
     assert_int_equal(snug_kv_estimate(&table, &shape, &options, 0, NULL), SNUG_OK);
@@ -602,7 +601,7 @@ static void figures_that_make_no_sense_are_refused(void **state)
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         const snug_kv_options options = { .struct_size = sizeof options,
                                           .context_tokens = 100,
-                                          .retention = cases[i].retention };
+                                          .config.retention = cases[i].retention };
         snug_error error = { SNUG_OK, "" };
         uint64_t bytes;
 

@@ -37,10 +37,10 @@ static void rig_open(rig *r, uint32_t kv_heads, uint32_t head_dim, uint32_t cont
     for (size_t i = 0; i < 3; i++)
         r->layers[i] = (snug_kv_layer){ .kv_head_count = kv_heads, .head_dim = head_dim };
     r->shape = (snug_kv_shape){ .layer_count = 3, .layer = r->layers };
-    r->options = (snug_kv_options){ .struct_size = sizeof r->options,
-                                    .context_tokens = context,
-                                    .key_format = format,
-                                    .value_format = format };
+    r->options =
+        (snug_kv_options){ .struct_size = sizeof r->options,
+                           .context_tokens = context,
+                           .config = { .key = { .format = format }, .value = { .format = format } } };
     assert_int_equal(snug_memory_create(&r->memory, NULL), SNUG_OK);
     snug_kernels_init(&r->kernels, SNUG_CPU_AUTO, format == SNUG_KV_FORMAT_F32);
     assert_int_equal(snug_work_create(&r->work, r->memory, threads, NULL), SNUG_OK);
@@ -235,7 +235,7 @@ static void different_formats_for_keys_and_values_are_refused(void **state)
 
     (void)state;
     rig_open(&r, 1, 64, 64, SNUG_KV_FORMAT_F16, 1);
-    r.options.value_format = SNUG_KV_FORMAT_F32;
+    r.options.config.value.format = SNUG_KV_FORMAT_F32;
     assert_int_equal(snug_kv_create(&kv, &r.shape, r.memory, &r.kernels, &r.options, &error),
                      SNUG_ERR_UNSUPPORTED);
     assert_non_null(strstr(error.text, "keys as f16 and values as f32"));

@@ -111,7 +111,8 @@ static float *compute(snug_model *model, snug_memory *memory, const golden_promp
                                            .prefill_chunk = chunk,
                                            .threads = 2,
                                            /* as the README's figures: the cache is another subject */
-                                           .kv_format = SNUG_KV_FORMAT_F32,
+                                           .kv = { .key.format = SNUG_KV_FORMAT_F32,
+                                                   .value.format = SNUG_KV_FORMAT_F32 },
                                            .logits_rows = 8 };
     collector c = { calloc(prompt->rows * vocabulary, sizeof(float)), prompt->first_position, vocabulary };
     const snug_eval_options eval = {

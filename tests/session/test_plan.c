@@ -37,9 +37,9 @@ static int fill_context(const char *folder, uint32_t context, const snug_kv_rete
     const snug_plan_options plan_options = { .struct_size = sizeof plan_options,
                                              .context_tokens = context,
                                              .threads = 2,
-                                             .kv_retention = *retention };
+                                             .kv.retention = *retention };
     const snug_session_options options = {
-        .struct_size = sizeof options, .context_tokens = context, .threads = 2, .kv_retention = *retention
+        .struct_size = sizeof options, .context_tokens = context, .threads = 2, .kv.retention = *retention
     };
     const snug_generate_options generate = { .struct_size = sizeof generate,
                                              .ignore_eos = true,

@@ -535,7 +535,7 @@ static void rig_open_rotating(rig *r)
                                            .context_tokens = 600,
                                            .prefill_chunk = 64,
                                            .threads = 2,
-                                           .kv_retention = { SNUG_KV_RETENTION_ROTATING, 100, 4 } };
+                                           .kv.retention = { SNUG_KV_RETENTION_ROTATING, 100, 4 } };
 
     rig_open_model(r, MODEL, true, 600, 64);
     snug_session_destroy(r->session);

@@ -132,8 +132,9 @@ static void place_token(void *user, uint32_t token_of_piece)
 }
 
 /*
- * Write some tokens of the chunk, then let them attend. A layer that keeps a window only takes a long chunk
- * in pieces: the later ones go where tokens lie that the earlier ones still see.
+ * Write some tokens of the chunk, then let them attend. A layer that keeps a window only, or makes codes
+ * of older tokens, takes a long chunk in pieces: the later ones go where tokens lie that the earlier ones
+ * still see.
  */
 static void attend_piece(snug_pass *pass, const snug_attention *attention,
                          const snug_attention_buffers *buffers, uint32_t layer, uint32_t first_token,
@@ -178,10 +179,10 @@ void snug_block_attention(snug_pass *pass, float *out, const float *x, const snu
 
     snug_block_linear(pass, inputs, attention->kv.is_shared ? 1 : SNUG_COUNT(inputs), x, hidden);
     for (uint32_t first = 0; first < pass->tokens; first += tokens) {
-        tokens = pass->tokens - first;
-        if (!attention->kv.is_shared)
-            tokens =
-                (uint32_t)snug_min_size(tokens, snug_kv_room(pass->kv, layer, pass->first_position + first));
+        const uint32_t room = snug_kv_make_room(pass->kv, pass->work, layer, pass->first_position + first,
+                                                pass->thread_scratch);
+
+        tokens = (uint32_t)snug_min_size(pass->tokens - first, room);
         attend_piece(pass, attention, buffers, layer, first, tokens);
     }
     snug_block_linear(pass, &output, 1, buffers->mixed, query_width);

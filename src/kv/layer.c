@@ -1,0 +1,242 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * layer.c - one layer of the cache: which of its tiles are rows and which are codes, and the memory of both.
+ *
+ * With codes, exact tiles are few: the first ones and a ring of the recent ones. Everything between is codes,
+ * in a ring too where the retention has one.
+ */
+#include "kv/parts.h"
+
+#include "base/size.h"
+#include "base/status.h"
+#include "codec/affine.h"
+#include "os/pages.h"
+
+#define ARENAS_MAX (SNUG_CODES_PLANE_COUNT + 2)
+
+static const snug_kv_rows rows_f16 = { SNUG_TILE_F16, SNUG_TYPE_F16, sizeof(uint16_t) };
+static const snug_kv_rows rows_f32 = { SNUG_TILE_F32, SNUG_TYPE_F32, sizeof(float) };
+
+/* --- which tiles are what ------------------------------------------------------------------------------ */
+
+/* Tiles that `tokens` tokens touch, wherever the first of them lies in its tile. */
+static uint32_t touched_tiles(uint32_t tokens)
+{
+    return tokens == 0 ? 0 : 1 + (uint32_t)snug_divide_up(tokens - 1, SNUG_TILE_TOKENS);
+}
+
+static bool is_bounded(const snug_kv_rule *rule)
+{
+    return rule->window_tokens != SNUG_KV_UNBOUNDED || rule->recent_tokens != SNUG_KV_UNBOUNDED ||
+           rule->chunk_tokens != SNUG_KV_UNBOUNDED;
+}
+
+static uint32_t least(uint32_t a, uint32_t b)
+{
+    return a < b ? a : b;
+}
+
+/* The rings of a side with codes. `exact_ring`: recent tiles, and for a layer that others share, those that
+ * a pass adds before they attend. */
+static void place_codes(snug_kv_side *side, const snug_kv_store *store, uint32_t exact_ring)
+{
+    const snug_kv_rule *rule = &store->rule;
+
+    side->has_codes = true;
+    side->exact = (snug_kv_places){ store->first_tiles, exact_ring };
+    side->coded = (snug_kv_places){ 0, SNUG_KV_UNBOUNDED };
+    if (rule->ring_tiles != SNUG_KV_UNBOUNDED)
+        side->coded =
+            (snug_kv_places){ rule->sink_tiles - store->first_tiles, rule->ring_tiles - store->recent_tiles };
+}
+
+static void shape_side(snug_kv_side *side, const snug_kv_layer *layer, const snug_kv_coding *coding,
+                       bool is_key, uint32_t index)
+{
+    *side = (snug_kv_side){
+        .coding = snug_kv_coding_resolve(coding),
+        .is_key = is_key,
+        .kv_head_count = layer->kv_head_count,
+        .head_dim = layer->head_dim,
+        .seed = 2 * (uint64_t)index + is_key,
+    };
+    side->rows = side->coding.format == SNUG_KV_FORMAT_F32 ? &rows_f32 : &rows_f16;
+    side->exact_tile_bytes =
+        (size_t)SNUG_TILE_TOKENS * layer->kv_head_count * layer->head_dim * side->rows->value_bytes;
+    if (side->coding.format == SNUG_KV_FORMAT_PLANES)
+        side->scale_bytes = SNUG_TILE_TOKENS * sizeof(uint16_t);
+    if (side->coding.format == SNUG_KV_FORMAT_AFFINE)
+        side->scale_bytes = 2 * snug_affine_scale_bytes(layer->head_dim, side->coding.group);
+}
+
+void snug_kv_store_shape(snug_kv_store *store, const snug_kv_shape *shape, uint32_t index,
+                         const snug_kv_options *options)
+{
+    const snug_kv_layer *layer = &shape->layer[index];
+    const snug_kv_config *config = &options->config;
+    const uint32_t pass_tiles =
+        snug_kv_is_shared_later(shape, index) ? touched_tiles(snug_kv_pass_tokens(options) - 1) : 0;
+    uint32_t tiles = snug_kv_tiles_for(options->context_tokens); /* that are ever seen at once */
+    uint32_t exact_ring;
+
+    *store = (snug_kv_store){ .shape = *layer, .rule = snug_kv_rule_make(shape, index, options) };
+    store->first_tiles = snug_kv_tiles_for(config->first_exact_tokens);
+    store->recent_tiles = (uint32_t)snug_max_size(touched_tiles(config->recent_exact_tokens), 1);
+    shape_side(&store->key, layer, &config->key, true, index);
+    shape_side(&store->value, layer, &config->value, false, index);
+    store->key.exact = store->value.exact = snug_kv_rule_places(&store->rule);
+    if (layer->is_shared)
+        return;
+    if (is_bounded(&store->rule)) /* the first tokens stay only as sinks */
+        store->first_tiles = least(store->first_tiles, store->rule.sink_tiles);
+    if (store->rule.ring_tiles != SNUG_KV_UNBOUNDED)
+        tiles = store->first_tiles + store->rule.ring_tiles;
+    store->coded_end = store->coded_before = store->first_tiles;
+    if ((uint64_t)store->first_tiles + store->recent_tiles >= tiles)
+        return; /* nothing would ever become codes */
+    exact_ring = least(store->recent_tiles + pass_tiles, tiles - store->first_tiles);
+    if (snug_kv_format_is_coded(store->key.coding.format))
+        place_codes(&store->key, store, exact_ring);
+    if (snug_kv_format_is_coded(store->value.coding.format))
+        place_codes(&store->value, store, exact_ring);
+    store->has_codes = store->key.has_codes || store->value.has_codes;
+}
+
+size_t snug_kv_store_mean_floats(const snug_kv_store *store)
+{
+    return snug_kv_side_is_turned(&store->key)
+               ? snug_round_up((size_t)store->shape.kv_head_count * store->shape.head_dim, 16)
+               : 0;
+}
+
+/* --- memory -------------------------------------------------------------------------------------------- */
+
+/* One arena of a side, and what the first tiles of the layer take of it. */
+typedef struct arena_use {
+    snug_arena *arena;
+    size_t tile_bytes;
+    size_t tiles;
+} arena_use;
+
+/* The arenas of a side with what they hold for `tiles` logical tiles; returns how many. */
+static int list_arenas(arena_use uses[ARENAS_MAX], const snug_kv_store *store, const snug_kv_side *side,
+                       uint32_t tiles)
+{
+    snug_kv_side *s = (snug_kv_side *)(uintptr_t)side;
+    const uint32_t exact_end = store->first_tiles + store->recent_tiles;
+    uint32_t coded = tiles > exact_end ? tiles - exact_end : 0;
+    int count = 0;
+
+    uses[count++] =
+        (arena_use){ &s->exact_pages, side->exact_tile_bytes, snug_kv_places_used(&side->exact, tiles) };
+    if (!side->has_codes)
+        return count;
+    coded = (uint32_t)snug_max_size(coded, store->coded_end + store->is_rewound - store->first_tiles);
+    coded = snug_kv_places_used(&side->coded, coded);
+    uses[count++] = (arena_use){ &s->scales, side->kv_head_count * side->scale_bytes, coded };
+    for (int plane = 0; plane < SNUG_CODES_PLANE_COUNT; plane++) {
+        const size_t bytes = snug_codes_plane_bytes((snug_codes_plane)plane, side->head_dim);
+
+        if (snug_codes_has_plane(side->coding.bits, (snug_codes_plane)plane))
+            uses[count++] = (arena_use){ &s->plane[plane], side->kv_head_count * bytes, coded };
+    }
+    return count;
+}
+
+/* Both sides of a layer. */
+static int list_all(arena_use uses[2 * ARENAS_MAX], const snug_kv_store *store, uint32_t tiles)
+{
+    int count;
+
+    if (store->shape.is_shared)
+        return 0;
+    count = list_arenas(uses, store, &store->key, tiles);
+    return count + list_arenas(uses + count, store, &store->value, tiles);
+}
+
+uint64_t snug_kv_store_bytes(const snug_kv_store *store, uint32_t tiles)
+{
+    const size_t page = snug_os_page_bytes();
+    arena_use uses[2 * ARENAS_MAX];
+    const int count = list_all(uses, store, tiles);
+    uint64_t bytes = 0;
+
+    for (int i = 0; i < count; i++)
+        bytes += snug_round_up(uses[i].tiles * uses[i].tile_bytes, page);
+    return bytes;
+}
+
+snug_status snug_kv_store_reserve(snug_kv_store *store, snug_memory *memory, uint32_t tiles,
+                                  snug_error *error)
+{
+    arena_use uses[2 * ARENAS_MAX];
+    const int count = list_all(uses, store, tiles);
+
+    for (int i = 0; i < count; i++)
+        SNUG_TRY(snug_arena_init(uses[i].arena, memory, SNUG_MEMORY_KV, uses[i].tiles * uses[i].tile_bytes,
+                                 "address space for the cache of one layer", error));
+    return SNUG_OK;
+}
+
+static void release_side(snug_kv_side *side)
+{
+    snug_arena_deinit(&side->exact_pages);
+    snug_arena_deinit(&side->scales);
+    for (int plane = 0; plane < SNUG_CODES_PLANE_COUNT; plane++)
+        snug_arena_deinit(&side->plane[plane]);
+}
+
+void snug_kv_store_release(snug_kv_store *store)
+{
+    release_side(&store->key);
+    release_side(&store->value);
+}
+
+snug_status snug_kv_store_commit(snug_kv_store *store, uint32_t tiles, snug_error *error)
+{
+    arena_use uses[2 * ARENAS_MAX];
+    const int count = list_all(uses, store, tiles);
+
+    for (int i = 0; i < count; i++)
+        SNUG_TRY(snug_arena_commit(uses[i].arena, uses[i].tiles * uses[i].tile_bytes,
+                                   "more tokens in the attention cache", error));
+    return SNUG_OK;
+}
+
+void snug_kv_store_decommit(snug_kv_store *store, uint32_t tiles)
+{
+    arena_use uses[2 * ARENAS_MAX];
+    const int count = list_all(uses, store, tiles);
+
+    for (int i = 0; i < count; i++)
+        snug_arena_decommit(uses[i].arena, uses[i].tiles * uses[i].tile_bytes);
+}
+
+uint64_t snug_kv_store_committed(const snug_kv_store *store)
+{
+    arena_use uses[2 * ARENAS_MAX];
+    const int count = list_all(uses, store, 0);
+    uint64_t bytes = 0;
+
+    for (int i = 0; i < count; i++)
+        bytes += uses[i].arena->committed_bytes;
+    return bytes;
+}
+
+bool snug_kv_store_is_valid(const snug_kv_store *store, uint32_t tiles)
+{
+    const size_t page = snug_os_page_bytes();
+    arena_use uses[2 * ARENAS_MAX];
+    const int count = list_all(uses, store, tiles);
+
+    if (store->shape.is_shared)
+        return !store->key.exact_pages.base && !store->value.exact_pages.base;
+    if (store->rule.ring_tiles == 0 || store->rule.sink_tiles != snug_kv_tiles_for(store->rule.sink_tokens) ||
+        store->coded_end < store->first_tiles || store->coded_before > store->coded_end)
+        return false;
+    for (int i = 0; i < count; i++)
+        if (uses[i].arena->committed_bytes != snug_round_up(uses[i].tiles * uses[i].tile_bytes, page) ||
+            uses[i].arena->committed_bytes > uses[i].arena->reserved_bytes)
+            return false;
+    return true;
+}

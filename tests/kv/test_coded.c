@@ -1,0 +1,479 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * test_coded.c - caches whose older tiles are codes: attention against a mask and a softmax in double
+ * precision, over vectors that went through the codec by themselves; the same answer for any chunk; memory
+ * as estimated; rewinding.
+ */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/float16.h"
+#include "base/random.h"
+#include "base/status.h"
+#include "codec/affine.h"
+#include "codec/planes.h"
+#include "codec/rotation.h"
+#include "kv/kv.h"
+#include "kv/parts.h"
+
+enum {
+    KV_HEADS = 2,
+    GROUP = 2,
+    HEADS = KV_HEADS * GROUP,
+    TOKENS = 700,
+    TILE = SNUG_TILE_TOKENS,
+};
+
+typedef struct coded_case {
+    const char *name;
+    snug_kv_config config;
+    uint32_t head_dim;
+    uint32_t window;
+} coded_case;
+
+typedef struct rig {
+    const coded_case *c;
+    snug_memory *memory;
+    snug_kernels kernels;
+    snug_work *work;
+    snug_kv_layer layer[2]; /* the second reads what the first keeps */
+    snug_kv_shape shape;
+    snug_kv_options options;
+    snug_kv *kv;
+    float *key, *value; /* [TOKENS][KV_HEADS][head_dim] */
+    float *query;       /* [TOKENS][HEADS][head_dim] */
+    float *out[2];      /* the same */
+    void *thread_scratch, *parts_scratch;
+} rig;
+
+static float *random_floats(size_t count, uint64_t seed, float shift)
+{
+    snug_random random = { seed };
+    float *x = malloc(count * sizeof *x);
+
+    assert_non_null(x);
+    for (size_t i = 0; i < count; i++)
+        x[i] =
+            (float)(snug_random_unit(&random) + snug_random_unit(&random) + snug_random_unit(&random) - 1.5) *
+                2.0f +
+            shift * (float)(i % 7);
+    return x;
+}
+
+static void rig_open(rig *r, const coded_case *c, uint32_t pass_tokens, uint32_t threads)
+{
+    const size_t d = c->head_dim;
+
+    *r = (rig){ .c = c };
+    assert_int_equal(
+        snug_memory_create(&r->memory, &(snug_memory_options){ .struct_size = sizeof(snug_memory_options) }),
+        SNUG_OK);
+    assert_int_equal(snug_work_create(&r->work, r->memory, threads, NULL), SNUG_OK);
+    snug_kernels_init(&r->kernels, SNUG_CPU_AUTO, false);
+    r->layer[0] =
+        (snug_kv_layer){ .kv_head_count = KV_HEADS, .head_dim = c->head_dim, .window_tokens = c->window };
+    r->layer[1] = r->layer[0];
+    r->layer[1].is_shared = true;
+    r->shape = (snug_kv_shape){ 2, r->layer };
+    r->options = (snug_kv_options){ .struct_size = sizeof r->options,
+                                    .context_tokens = TOKENS,
+                                    .pass_tokens = pass_tokens,
+                                    .config = c->config };
+    assert_int_equal(snug_kv_create(&r->kv, &r->shape, r->memory, &r->kernels, &r->options, NULL), SNUG_OK);
+    r->key = random_floats(TOKENS * KV_HEADS * d, 1, 0.1f); /* a mean to take away */
+    r->value = random_floats(TOKENS * KV_HEADS * d, 2, 0.0f);
+    r->query = random_floats(TOKENS * HEADS * d, 3, 0.0f);
+    r->out[0] = calloc(TOKENS * HEADS * d, sizeof(float));
+    r->out[1] = calloc(TOKENS * HEADS * d, sizeof(float));
+    r->thread_scratch = aligned_alloc(64, (threads * snug_kv_thread_scratch_bytes(d) + 63) / 64 * 64);
+    r->parts_scratch = aligned_alloc(64, (snug_kv_parts_scratch_bytes(HEADS, c->head_dim) + 63) / 64 * 64);
+}
+
+static void rig_close(rig *r)
+{
+    snug_kv_destroy(r->kv);
+    snug_work_destroy(r->work);
+    assert_int_equal(snug_memory_read_all(r->memory).used_bytes, 0);
+    snug_memory_destroy(r->memory);
+    free(r->key);
+    free(r->value);
+    free(r->query);
+    free(r->out[0]);
+    free(r->out[1]);
+    free(r->thread_scratch);
+    free(r->parts_scratch);
+}
+
+/* One chunk through both layers, as a model's layers drive it. */
+static void compute(rig *r, uint32_t first, uint32_t tokens)
+{
+    const size_t d = r->c->head_dim;
+
+    assert_int_equal(snug_kv_grow(r->kv, first + tokens, NULL), SNUG_OK);
+    for (uint32_t layer = 0; layer < 2; layer++) {
+        uint32_t piece;
+
+        for (uint32_t done = 0; done < tokens; done += piece) {
+            const uint32_t at = first + done;
+            const uint32_t room = snug_kv_make_room(r->kv, r->work, layer, at, r->thread_scratch);
+
+            piece = tokens - done < room ? tokens - done : room;
+            for (uint32_t t = at; t < at + piece && layer == 0; t++)
+                snug_kv_write(r->kv, 0, t, r->key + t * KV_HEADS * d, r->value + t * KV_HEADS * d);
+            snug_kv_attend(r->kv, r->work,
+                           &(snug_kv_attention){ .layer = layer,
+                                                 .head_count = HEADS,
+                                                 .first_position = at,
+                                                 .tokens = piece,
+                                                 .is_piece = piece < tokens,
+                                                 .scale = 1.0f / sqrtf((float)d),
+                                                 .query = r->query + at * HEADS * d,
+                                                 .out = r->out[layer] + at * HEADS * d,
+                                                 .thread_scratch = r->thread_scratch,
+                                                 .parts_scratch = r->parts_scratch });
+        }
+    }
+    snug_kv_set_tokens(r->kv, first + tokens);
+    assert_true(snug_kv_is_valid(r->kv));
+}
+
+static void compute_to(rig *r, uint32_t end, uint32_t chunk)
+{
+    for (uint32_t at = snug_kv_tokens(r->kv); at < end; at = snug_kv_tokens(r->kv))
+        compute(r, at, end - at < chunk ? end - at : chunk);
+}
+
+/* --- what it should be --------------------------------------------------------------------------------- */
+
+static uint32_t first_tiles(const coded_case *c)
+{
+    const uint32_t asked = (c->config.first_exact_tokens + TILE - 1) / TILE;
+    const uint32_t recent = c->config.retention.max_tokens - c->config.retention.sink_tokens;
+    const bool has_sinks = !c->window || recent < c->window; /* a narrower window hides them */
+    const uint32_t sinks = has_sinks ? (c->config.retention.sink_tokens + TILE - 1) / TILE : 0;
+    const bool is_bounded = c->window || c->config.retention.max_tokens;
+
+    return is_bounded && asked > sinks ? sinks : asked;
+}
+
+static uint32_t recent_tiles(const coded_case *c)
+{
+    const uint32_t tail = c->config.recent_exact_tokens;
+
+    return tail == 0 ? 1 : 1 + (tail - 1 + TILE - 1) / TILE;
+}
+
+static bool sees(const coded_case *c, uint32_t p, uint32_t k)
+{
+    const snug_kv_retention *retention = &c->config.retention;
+
+    if (k > p || (c->window && p - k >= c->window))
+        return false;
+    if (retention->kind == SNUG_KV_RETENTION_CHUNKED)
+        return k / retention->max_tokens == p / retention->max_tokens;
+    return retention->kind != SNUG_KV_RETENTION_ROTATING || k < retention->sink_tokens ||
+           p - k < retention->max_tokens - retention->sink_tokens;
+}
+
+/* One head's vectors through the codec, a tile at a time; x [TOKENS][head_dim] in and out. */
+static void through_codec(float *x, const coded_case *c, const snug_kv_coding *coding, bool is_key)
+{
+    const size_t d = c->head_dim;
+    const uint64_t seed = is_key ? 1 : 0;
+    const bool is_planes = coding->format == SNUG_KV_FORMAT_PLANES;
+    const uint32_t from = first_tiles(c) * TILE;
+    const uint32_t to = from + recent_tiles(c) * TILE;
+    double *mean = calloc(d, sizeof *mean);
+    uint8_t codes[SNUG_HEAD_DIM_MAX];
+
+    if (!snug_kv_format_is_coded(coding->format)) {
+        free(mean);
+        return;
+    }
+    for (uint32_t t = 0; t < TOKENS; t++) {
+        if (is_planes)
+            snug_rotation_apply(x + t * d, d, seed);
+        for (size_t i = 0; i < d; i++) /* as it lies in the cache before */
+            x[t * d + i] = snug_f32_from_f16(snug_f16_from_f32(x[t * d + i]));
+        for (size_t i = 0; is_planes && is_key && t >= from && t < to && i < d; i++)
+            mean[i] += (double)x[t * d + i] / (double)(to - from);
+    }
+    for (uint32_t t = 0; t < TOKENS; t++) {
+        float *v = x + t * d;
+
+        for (size_t i = 0; i < d; i++)
+            v[i] -= (float)mean[i];
+        if (is_planes) {
+            const float scale = snug_f32_from_f16(snug_planes_encode_vector(codes, v, d));
+
+            for (size_t i = 0; i < d; i++)
+                v[i] = scale * (float)snug_planes_level(coding->bits, codes[i] >> (8 - coding->bits)) / 8.0f;
+        } else {
+            for (size_t g = 0; g < d; g += coding->group) {
+                uint16_t s, b;
+
+                snug_affine_encode_group(codes, &s, &b, v + g, coding->group, coding->bits);
+                for (size_t i = 0; i < coding->group; i++)
+                    v[g + i] = snug_f32_from_f16(s) * (float)codes[i] + snug_f32_from_f16(b);
+            }
+        }
+        for (size_t i = 0; i < d; i++)
+            v[i] += (float)mean[i];
+        if (is_planes)
+            snug_rotation_undo(v, d, seed);
+    }
+    free(mean);
+}
+
+/* [TOKENS][KV_HEADS][d] of one head as [TOKENS][d]. */
+static float *head_of(const float *x, size_t d, uint32_t head)
+{
+    float *out = malloc(TOKENS * d * sizeof *out);
+
+    for (uint32_t t = 0; t < TOKENS; t++)
+        memcpy(out + t * d, x + (t * KV_HEADS + head) * d, d * sizeof *out);
+    return out;
+}
+
+/* The largest difference of one head's attention from the reference, in units of the values' spread. */
+static double difference(const rig *r, const float *out, uint32_t head)
+{
+    const coded_case *c = r->c;
+    const size_t d = c->head_dim;
+    const uint32_t kv_head = head / GROUP;
+    float *key = head_of(r->key, d, kv_head);
+    float *value = head_of(r->value, d, kv_head);
+    float *coded_key = head_of(r->key, d, kv_head);
+    float *coded_value = head_of(r->value, d, kv_head);
+    double worst = 0.0;
+
+    through_codec(coded_key, c, &c->config.key, true);
+    through_codec(coded_value, c, &c->config.value, false);
+    for (uint32_t p = 0; p < TOKENS; p++) {
+        const float *query = r->query + ((size_t)p * HEADS + head) * d;
+        double expected[SNUG_HEAD_DIM_MAX] = { 0 };
+        double sum = 0.0;
+
+        for (uint32_t k = 0; k <= p; k++) {
+            const uint32_t tile = k / TILE;
+            const bool is_coded = tile >= first_tiles(c) && tile + recent_tiles(c) <= p / TILE;
+            const float *kv = (is_coded ? coded_key : key) + k * d;
+            const float *vv = (is_coded ? coded_value : value) + k * d;
+            double score = 0.0;
+
+            if (!sees(c, p, k))
+                continue;
+            for (size_t i = 0; i < d; i++)
+                score += (double)query[i] * (double)kv[i];
+            score = exp(score / sqrt((double)d));
+            sum += score;
+            for (size_t i = 0; i < d; i++)
+                expected[i] += score * (double)vv[i];
+        }
+        for (size_t i = 0; i < d; i++)
+            worst = fmax(worst, fabs(expected[i] / sum - (double)out[((size_t)p * HEADS + head) * d + i]));
+    }
+    free(key);
+    free(value);
+    free(coded_key);
+    free(coded_value);
+    return worst;
+}
+
+#define PLANES(bits)                                                                                         \
+    {                                                                                                        \
+        SNUG_KV_FORMAT_PLANES, bits, 0                                                                       \
+    }
+#define AFFINE(bits, group)                                                                                  \
+    {                                                                                                        \
+        SNUG_KV_FORMAT_AFFINE, bits, group                                                                   \
+    }
+#define F16                                                                                                  \
+    {                                                                                                        \
+        SNUG_KV_FORMAT_F16, 0, 0                                                                             \
+    }
+#define ALL                                                                                                  \
+    {                                                                                                        \
+        SNUG_KV_RETENTION_ALL, 0, 0                                                                          \
+    }
+#define ROTATING(n, sinks)                                                                                   \
+    {                                                                                                        \
+        SNUG_KV_RETENTION_ROTATING, n, sinks                                                                 \
+    }
+#define CHUNKED(n)                                                                                           \
+    {                                                                                                        \
+        SNUG_KV_RETENTION_CHUNKED, n, 0                                                                      \
+    }
+
+static const coded_case cases[] = {
+    { "planes 8", { PLANES(8), PLANES(8), 0, 0, ALL }, 64, 0 },
+    { "planes 6", { PLANES(6), PLANES(6), 0, 0, ALL }, 64, 0 },
+    { "planes 5", { PLANES(5), PLANES(5), 0, 0, ALL }, 64, 0 },
+    { "planes 4", { PLANES(4), PLANES(4), 0, 0, ALL }, 64, 0 },
+    { "planes 3", { PLANES(3), PLANES(3), 0, 0, ALL }, 64, 0 },
+    { "planes 2", { PLANES(2), PLANES(2), 0, 0, ALL }, 64, 0 },
+    { "planes 5/3, sinks and tail", { PLANES(5), PLANES(3), 16, 100, ALL }, 80, 0 },
+    { "affine 8", { AFFINE(8, 64), AFFINE(8, 64), 0, 0, ALL }, 64, 0 },
+    { "affine 4/3", { AFFINE(4, 32), AFFINE(3, 64), 4, 64, ALL }, 128, 0 },
+    { "keys only", { PLANES(4), F16, 0, 0, ALL }, 64, 0 },
+    { "values only", { F16, PLANES(4), 70, 1, ALL }, 64, 0 },
+    { "keys planes, values affine", { PLANES(6), AFFINE(5, 32), 16, 65, ALL }, 96, 0 },
+    { "rotating", { PLANES(4), PLANES(4), 0, 0, ROTATING(300, 10) }, 64, 0 },
+    { "rotating, exact sinks and tail", { PLANES(5), PLANES(4), 70, 66, ROTATING(333, 70) }, 64, 0 },
+    { "rotating, less than the tail", { PLANES(5), PLANES(4), 4, 300, ROTATING(200, 4) }, 64, 0 },
+    { "chunked", { PLANES(4), PLANES(4), 16, 0, CHUNKED(256) }, 64, 0 },
+    { "a window", { PLANES(8), PLANES(8), 16, 32, ALL }, 64, 200 },
+    { "a window in a rotating cache", { AFFINE(8, 32), PLANES(8), 16, 0, ROTATING(400, 8) }, 64, 300 },
+};
+
+static void attends_as_the_formats_say(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < SNUG_COUNT(cases); i++) {
+        static const uint32_t chunks[] = { 700, 64, 100 };
+
+        for (size_t k = 0; k < SNUG_COUNT(chunks); k++) {
+            rig r;
+
+            rig_open(&r, &cases[i], chunks[k], 2);
+            compute_to(&r, TOKENS, chunks[k]);
+            for (uint32_t layer = 0; layer < 2; layer++) {
+                for (uint32_t head = 0; head < HEADS; head += 3) {
+                    const double worst = difference(&r, r.out[layer], head);
+
+                    if (worst > 4e-3)
+                        print_error("%s, chunk %u, layer %u, head %u: %g\n", cases[i].name, chunks[k], layer,
+                                    head, worst);
+                    assert_true(worst <= 4e-3);
+                }
+            }
+            rig_close(&r);
+        }
+    }
+}
+
+static void token_by_token_and_threads_give_the_same(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < SNUG_COUNT(cases); i++) {
+        const size_t bytes = TOKENS * HEADS * cases[i].head_dim * sizeof(float);
+        rig one, many, threads;
+
+        rig_open(&one, &cases[i], 1, 1);
+        rig_open(&many, &cases[i], 300, 1);
+        rig_open(&threads, &cases[i], 300, 2);
+        compute_to(&one, TOKENS, 1);
+        compute_to(&many, TOKENS, 300);
+        compute_to(&threads, TOKENS, 300);
+        for (int layer = 0; layer < 2; layer++) {
+            assert_memory_equal(many.out[layer], threads.out[layer], bytes);
+            for (size_t k = 0; k < bytes / sizeof(float); k++)
+                assert_true(fabsf(one.out[layer][k] - many.out[layer][k]) < 3e-3f);
+        }
+        rig_close(&one);
+        rig_close(&many);
+        rig_close(&threads);
+    }
+}
+
+static void takes_what_was_estimated(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < SNUG_COUNT(cases); i++) {
+        rig r;
+
+        rig_open(&r, &cases[i], 100, 1);
+        for (uint32_t tokens = 100; tokens <= TOKENS; tokens += 100) {
+            uint64_t bytes;
+
+            compute(&r, tokens - 100, 100);
+            assert_int_equal(snug_kv_estimate(&bytes, &r.shape, &r.options, tokens, NULL), SNUG_OK);
+            assert_int_equal(snug_kv_committed_bytes(r.kv), bytes);
+            assert_int_equal(snug_memory_read(r.memory, SNUG_MEMORY_KV).used_bytes, bytes);
+        }
+        rig_close(&r);
+    }
+}
+
+/* Rewound into codes, a conversation goes on: near what it would have been, and exactly so where the tile it
+ * ends in had not become codes. */
+static void rewinds_into_codes(void **state)
+{
+    static const coded_case c = { "rewound", { PLANES(8), PLANES(8), 16, 64, ALL }, 64, 0 };
+    static const uint32_t ends[] = { 690, 640, 500, 320, 321, 100, 64, 30 };
+    const size_t width = HEADS * c.head_dim;
+
+    (void)state;
+    for (size_t i = 0; i < SNUG_COUNT(ends); i++) {
+        float worst = 0.0f;
+        rig r, fresh;
+
+        rig_open(&fresh, &c, 128, 1);
+        compute_to(&fresh, TOKENS, 128);
+        rig_open(&r, &c, 128, 1);
+        compute_to(&r, TOKENS, 128);
+        assert_int_equal(snug_kv_truncate(r.kv, ends[i]), ends[i]);
+        assert_true(snug_kv_is_valid(r.kv));
+        memset(r.out[0], 0, TOKENS * width * sizeof(float));
+        compute_to(&r, TOKENS, 128);
+        for (size_t k = ends[i] * width; k < TOKENS * width; k++)
+            worst = fmaxf(worst, fabsf(r.out[0][k] - fresh.out[0][k]));
+        assert_true(worst < 2e-2f);
+        assert_int_equal(snug_kv_truncate(r.kv, 0), 0);
+        compute_to(&r, TOKENS, 128);
+        assert_memory_equal(r.out[0], fresh.out[0], TOKENS * width * sizeof(float));
+        rig_close(&r);
+        rig_close(&fresh);
+    }
+}
+
+static void refuses_with_a_sentence(void **state)
+{
+    static const struct {
+        snug_kv_config config;
+        uint32_t head_dim;
+        const char *says;
+    } bad[] = {
+        { { PLANES(7), F16, 0, 0, ALL }, 64, "keys in 7 bits: planes has 2, 3, 4, 5, 6 and 8" },
+        { { F16, AFFINE(4, 48), 0, 0, ALL }, 64, "groups of 48" },
+        { { AFFINE(4, 64), F16, 0, 0, ALL }, 80, "do not divide this model's heads of 80" },
+        { { PLANES(4), { SNUG_KV_FORMAT_F32, 0, 0 }, 0, 0, ALL }, 64, "f32 is for both or for none" },
+        { { { SNUG_KV_FORMAT_F16, 4, 0 }, F16, 0, 0, ALL }, 64, "no choice of bits" },
+        { { { (snug_kv_format)9, 4, 0 }, F16, 0, 0, ALL }, 64, "format 9" },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < SNUG_COUNT(bad); i++) {
+        const snug_kv_layer layer = { .kv_head_count = 1, .head_dim = bad[i].head_dim };
+        const snug_kv_shape shape = { 1, &layer };
+        const snug_kv_options options = { .struct_size = sizeof options,
+                                          .context_tokens = 100,
+                                          .config = bad[i].config };
+        snug_error error = { SNUG_OK, "" };
+        uint64_t bytes;
+
+        assert_int_not_equal(snug_kv_estimate(&bytes, &shape, &options, 100, &error), SNUG_OK);
+        if (!strstr(error.text, bad[i].says))
+            print_error("%s\n", error.text);
+        assert_non_null(strstr(error.text, bad[i].says));
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(attends_as_the_formats_say),
+        cmocka_unit_test(token_by_token_and_threads_give_the_same),
+        cmocka_unit_test(takes_what_was_estimated),
+        cmocka_unit_test(rewinds_into_codes),
+        cmocka_unit_test(refuses_with_a_sentence),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
