@@ -5,7 +5,103 @@
 #include "cli/cache.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+
+/* How a cache is kept unless the user says otherwise. */
+#define ROTATING_SINKS  4u
+#define QUANTIZED_SINKS 16u
+#define QUANTIZED_TAIL  128u
+
+static bool is_coded(const snug_kv_coding *coding)
+{
+    return coding->format == SNUG_KV_FORMAT_PLANES || coding->format == SNUG_KV_FORMAT_AFFINE;
+}
+
+static bool has_codes(const snug_kv_config *config)
+{
+    return is_coded(&config->key) || is_coded(&config->value);
+}
+
+/* --- formats ------------------------------------------------------------------------------------------- */
+
+/* One number of "8", "8/4" or "16/4"; NULL when it is none. */
+static const char *read_bits(uint32_t *bits_out, const char *text)
+{
+    static const uint32_t possible[] = { 16, 2, 3, 4, 5, 6, 8 };
+    char *end;
+    const unsigned long bits = text[0] >= '0' && text[0] <= '9' ? strtoul(text, &end, 10) : 0;
+
+    for (size_t i = 0; bits > 0 && i < sizeof possible / sizeof possible[0]; i++) {
+        if (possible[i] == bits) {
+            *bits_out = possible[i];
+            return end;
+        }
+    }
+    return NULL;
+}
+
+bool cli_cache_parse_bits(uint32_t *key_out, uint32_t *value_out, const char *text)
+{
+    const char *rest = read_bits(key_out, text);
+
+    *value_out = *key_out;
+    if (rest && *rest == '/')
+        rest = read_bits(value_out, rest + 1);
+    return rest && *rest == '\0';
+}
+
+/* A side of a format: 16 bits are f16. */
+static snug_kv_coding coding_of(snug_kv_format format, uint32_t bits, uint32_t group)
+{
+    if (bits == 16 || format == SNUG_KV_FORMAT_F16)
+        return (snug_kv_coding){ .format = SNUG_KV_FORMAT_F16 };
+    return (snug_kv_coding){ .format = format,
+                             .bits = bits,
+                             .group = format == SNUG_KV_FORMAT_AFFINE ? group : 0 };
+}
+
+static cli_exit read_format(snug_kv_config *config, const cli_options *options)
+{
+    const bool is_quantized = options->kv && strcmp(options->kv, "quantized") == 0;
+    const bool is_given = options->kv_format || options->kv_bits;
+    snug_kv_format format = SNUG_KV_FORMAT_PLANES;
+    uint32_t key_bits = 8;
+    uint32_t value_bits = 8;
+
+    if (options->kv_format && (!snug_kv_format_parse(&format, options->kv_format) ||
+                               format == SNUG_KV_FORMAT_AUTO || format == SNUG_KV_FORMAT_F32))
+        return cli_fail(CLI_USAGE, "--kv-format takes f16, planes or affine, not \"%s\"", options->kv_format);
+    if (options->kv_bits && !cli_cache_parse_bits(&key_bits, &value_bits, options->kv_bits))
+        return cli_fail(CLI_USAGE,
+                        "--kv-bits takes 2, 3, 4, 5, 6, 8 or 16, or two of them as K/V, not \"%s\"",
+                        options->kv_bits);
+    if (format == SNUG_KV_FORMAT_F16 && options->kv_bits && (key_bits != 16 || value_bits != 16))
+        return cli_fail(CLI_USAGE,
+                        "--kv-format f16 has 16 bits, so --kv-bits %s cannot be obeyed; "
+                        "--kv-format planes or affine can",
+                        options->kv_bits);
+    if (cli_given(options, kv_group_size) &&
+        (format != SNUG_KV_FORMAT_AFFINE ||
+         (options->kv_group_size != 32 && options->kv_group_size != 64 && options->kv_group_size != 128)))
+        return cli_fail(CLI_USAGE,
+                        format == SNUG_KV_FORMAT_AFFINE
+                            ? "--kv-group-size takes 32, 64 or 128, not %llu"
+                            : "--kv-group-size %llu is for --kv-format affine: others have no groups",
+                        (unsigned long long)options->kv_group_size);
+    if (!is_given && !is_quantized)
+        return CLI_DONE; /* the session's own choice */
+    config->key = coding_of(format, key_bits, (uint32_t)options->kv_group_size);
+    config->value = coding_of(format, value_bits, (uint32_t)options->kv_group_size);
+    if (is_quantized && !has_codes(config))
+        return cli_fail(CLI_USAGE, "--kv quantized has fewer than 16 bits: leave --kv-format and --kv-bits "
+                                   "away, or --kv quantized");
+    if (options->kv && strcmp(options->kv, "simple") == 0 && has_codes(config))
+        return cli_fail(CLI_USAGE, "--kv simple keeps keys and values as f16; --kv quantized has fewer bits");
+    return CLI_DONE;
+}
+
+/* --- which tokens -------------------------------------------------------------------------------------- */
 
 /* --max-kv-size alone means rotating, as in mlx-lm. */
 static cli_exit read_kind(snug_kv_retention_kind *kind_out, const cli_options *options)
@@ -13,11 +109,8 @@ static cli_exit read_kind(snug_kv_retention_kind *kind_out, const cli_options *o
     const bool is_bounded = cli_given(options, max_kv_size);
 
     *kind_out = is_bounded ? SNUG_KV_RETENTION_ROTATING : SNUG_KV_RETENTION_ALL;
-    if (!options->kv)
+    if (!options->kv || strcmp(options->kv, "quantized") == 0)
         return CLI_DONE;
-    if (strcmp(options->kv, "quantized") == 0)
-        return cli_fail(CLI_USAGE, "--kv quantized: this build keeps keys and values as f16, or f32 with "
-                                   "--exact; --kv rotating and chunked save memory too");
     if (strcmp(options->kv, "simple") == 0) {
         *kind_out = SNUG_KV_RETENTION_ALL;
         return is_bounded ? cli_fail(CLI_USAGE, "--kv simple keeps every token, so --max-kv-size cannot be "
@@ -29,54 +122,113 @@ static cli_exit read_kind(snug_kv_retention_kind *kind_out, const cli_options *o
     else if (strcmp(options->kv, "chunked") == 0)
         *kind_out = SNUG_KV_RETENTION_CHUNKED;
     else
-        return cli_fail(CLI_USAGE, "--kv takes simple, rotating or chunked, not \"%s\"", options->kv);
+        return cli_fail(CLI_USAGE, "--kv takes simple, rotating, quantized or chunked, not \"%s\"",
+                        options->kv);
     if (!is_bounded)
         return cli_fail(CLI_USAGE, "--kv %s needs --max-kv-size N: how many tokens to keep", options->kv);
     return CLI_DONE;
 }
 
-cli_exit cli_cache_read(snug_kv_retention *retention_out, const cli_options *options)
+static cli_exit read_retention(snug_kv_config *config, const cli_options *options)
 {
     snug_kv_retention retention = { .kind = SNUG_KV_RETENTION_ALL };
     const cli_exit status = read_kind(&retention.kind, options);
 
-    *retention_out = retention;
     if (status != CLI_DONE)
         return status;
-    if (retention.kind != SNUG_KV_RETENTION_ROTATING && cli_given(options, kv_sinks))
-        return cli_fail(CLI_USAGE, "--kv-sinks is for a rotating cache: give --max-kv-size N%s",
+    if (retention.kind != SNUG_KV_RETENTION_ROTATING && !has_codes(config) && cli_given(options, kv_sinks))
+        return cli_fail(CLI_USAGE,
+                        "--kv-sinks is for a rotating or a quantized cache: give --max-kv-size "
+                        "N%s, or --kv-bits N",
                         retention.kind == SNUG_KV_RETENTION_CHUNKED ? " with --kv rotating" : "");
-    if (retention.kind == SNUG_KV_RETENTION_ALL)
-        return CLI_DONE;
-    retention.max_tokens = (uint32_t)options->max_kv_size;
-    if (retention.kind == SNUG_KV_RETENTION_ROTATING)
-        retention.sink_tokens = (uint32_t)options->kv_sinks;
-    if (retention.sink_tokens >= retention.max_tokens)
-        return cli_fail(CLI_USAGE, "--kv-sinks %u%s must be less than --max-kv-size %u",
-                        retention.sink_tokens, cli_given(options, kv_sinks) ? "" : " (the default)",
-                        retention.max_tokens);
-    *retention_out = retention;
+    if (retention.kind != SNUG_KV_RETENTION_ALL)
+        retention.max_tokens = (uint32_t)options->max_kv_size;
+    if (retention.kind == SNUG_KV_RETENTION_ROTATING) {
+        retention.sink_tokens = cli_given(options, kv_sinks) ? (uint32_t)options->kv_sinks : ROTATING_SINKS;
+        if (retention.sink_tokens >= retention.max_tokens)
+            return cli_fail(CLI_USAGE, "--kv-sinks %u%s must be less than --max-kv-size %u",
+                            retention.sink_tokens, cli_given(options, kv_sinks) ? "" : " (the default)",
+                            retention.max_tokens);
+    }
+    config->retention = retention;
     return CLI_DONE;
 }
 
-const char *cli_cache_kind(const snug_kv_retention *retention)
+/* --- what stays exact ---------------------------------------------------------------------------------- */
+
+static cli_exit read_exact(snug_kv_config *config, const cli_options *options)
 {
-    return retention->kind <= SNUG_KV_RETENTION_ALL ? "simple" : snug_kv_retention_name(retention->kind);
+    const uint32_t start = (uint32_t)options->quantized_kv_start;
+    const uint32_t sinks = cli_given(options, kv_sinks) ? (uint32_t)options->kv_sinks : QUANTIZED_SINKS;
+
+    if (!has_codes(config)) {
+        if (!cli_given(options, kv_tail) && !cli_given(options, quantized_kv_start))
+            return CLI_DONE;
+        return cli_fail(CLI_USAGE, "--%s says what stays f16 in a quantized cache: give --kv-bits N too",
+                        cli_given(options, kv_tail) ? "kv-tail" : "quantized-kv-start");
+    }
+    config->first_exact_tokens = start > sinks ? start : sinks;
+    config->recent_exact_tokens = cli_given(options, kv_tail) ? (uint32_t)options->kv_tail : QUANTIZED_TAIL;
+    return CLI_DONE;
+}
+
+cli_exit cli_cache_read(snug_kv_config *config_out, const cli_options *options)
+{
+    snug_kv_config config = { .retention = { .kind = SNUG_KV_RETENTION_ALL } };
+    cli_exit status = read_format(&config, options);
+
+    if (status == CLI_DONE)
+        status = read_retention(&config, options);
+    if (status == CLI_DONE)
+        status = read_exact(&config, options);
+    *config_out = config;
+    return status;
+}
+
+/* --- telling it again ---------------------------------------------------------------------------------- */
+
+const char *cli_cache_kind(const snug_kv_config *config)
+{
+    if (config->retention.kind > SNUG_KV_RETENTION_ALL)
+        return snug_kv_retention_name(config->retention.kind);
+    return has_codes(config) ? "quantized" : "simple";
+}
+
+uint32_t cli_cache_bits(const snug_kv_coding *coding)
+{
+    if (is_coded(coding))
+        return coding->bits;
+    return coding->format == SNUG_KV_FORMAT_F32 ? 32 : 16;
+}
+
+/* "f16", "planes 8/4", "affine 4/4 in groups of 64". */
+static int print_format(char *out, size_t capacity, const snug_kv_config *config)
+{
+    const snug_kv_coding *coded = is_coded(&config->key) ? &config->key : &config->value;
+    const char *name = snug_kv_format_name(coded->format);
+
+    if (!has_codes(config))
+        return snprintf(out, capacity, "%s", name);
+    if (coded->format == SNUG_KV_FORMAT_AFFINE)
+        return snprintf(out, capacity, "%s %u/%u in groups of %u", name, cli_cache_bits(&config->key),
+                        cli_cache_bits(&config->value), coded->group);
+    return snprintf(out, capacity, "%s %u/%u", name, cli_cache_bits(&config->key),
+                    cli_cache_bits(&config->value));
 }
 
 cli_cache_text cli_cache_in_words(const snug_kv_config *config)
 {
     const snug_kv_retention *retention = &config->retention;
-    const char *name = snug_kv_format_name(config->key.format);
     cli_cache_text out;
+    const int used = print_format(out.text, sizeof out.text, config);
+    char *rest = out.text + used;
+    const size_t left = sizeof out.text - (size_t)used;
 
     if (retention->kind == SNUG_KV_RETENTION_ROTATING)
-        snprintf(out.text, sizeof out.text, "%s, rotating over %u tokens, the first %u kept", name,
-                 retention->max_tokens, retention->sink_tokens);
+        snprintf(rest, left, ", rotating over %u tokens, the first %u kept", retention->max_tokens,
+                 retention->sink_tokens);
     else if (retention->kind == SNUG_KV_RETENTION_CHUNKED)
-        snprintf(out.text, sizeof out.text, "%s, in chunks of %u tokens", name, retention->max_tokens);
-    else
-        snprintf(out.text, sizeof out.text, "%s", name);
+        snprintf(rest, left, ", in chunks of %u tokens", retention->max_tokens);
     return out;
 }
 
@@ -84,13 +236,17 @@ json_t *cli_cache_json(const cli_engine *engine)
 {
     const snug_kv *kv = snug_session_kv(engine->session);
     snug_kv_info info = { .struct_size = sizeof info };
-    const bool is_f32 = engine->plan.kv.key.format == SNUG_KV_FORMAT_F32;
+    const snug_kv_retention *retention = &info.config.retention;
 
     snug_kv_read_info(&info, kv);
-    return json_pack("{s:s,s:i,s:I,s:I,s:o,s:I}", "kind", cli_cache_kind(&info.config.retention), "bits",
-                     is_f32 ? 32 : 16, "bytes", (json_int_t)snug_kv_committed_bytes(kv), "bytes_per_token",
-                     (json_int_t)info.token_bytes, "max_tokens",
-                     info.config.retention.max_tokens ? json_integer(info.config.retention.max_tokens)
-                                                      : json_null(),
-                     "sink_tokens", (json_int_t)info.config.retention.sink_tokens);
+    return json_pack(
+        "{s:s,s:s,s:s,s:{s:I,s:I},s:I,s:I,s:o,s:I,s:I,s:I,s:I}", "kind", cli_cache_kind(&info.config),
+        "key_format", snug_kv_format_name(info.config.key.format), "value_format",
+        snug_kv_format_name(info.config.value.format), "bits", "key",
+        (json_int_t)cli_cache_bits(&info.config.key), "value", (json_int_t)cli_cache_bits(&info.config.value),
+        "bytes", (json_int_t)snug_kv_committed_bytes(kv), "bytes_per_token", (json_int_t)info.token_bytes,
+        "max_tokens", retention->max_tokens ? json_integer(retention->max_tokens) : json_null(),
+        "sink_tokens", (json_int_t)retention->sink_tokens, "coded_tokens", (json_int_t)info.coded_tokens,
+        "first_exact_tokens", (json_int_t)info.config.first_exact_tokens, "recent_exact_tokens",
+        (json_int_t)info.config.recent_exact_tokens);
 }

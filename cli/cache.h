@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * cache.h - which cache the user asked for: --kv, --max-kv-size and --kv-sinks, and how it is told again.
+ * cache.h - which cache the user asked for (--kv and the other --kv-... options), and how it is told again.
  */
 #ifndef SNUG_CLI_CACHE_H
 #define SNUG_CLI_CACHE_H
@@ -8,14 +8,20 @@
 #include "cli/engine.h"
 
 /* From the options; refuses what does not go together. */
-cli_exit cli_cache_read(snug_kv_retention *retention_out, const cli_options *options);
+cli_exit cli_cache_read(snug_kv_config *config_out, const cli_options *options);
 
-/* "simple", "rotating", "chunked": the word for --kv. */
-const char *cli_cache_kind(const snug_kv_retention *retention);
+/* "8" or "8/4": 2, 3, 4, 5, 6, 8, or 16 for f16. */
+bool cli_cache_parse_bits(uint32_t *key_out, uint32_t *value_out, const char *text);
 
-/* "f16", "f16, rotating over 256 tokens, the first 4 kept". */
+/* Bits of a value, 32 and 16 for floats. */
+uint32_t cli_cache_bits(const snug_kv_coding *coding);
+
+/* "simple", "rotating", "quantized", "chunked": the word for --kv. */
+const char *cli_cache_kind(const snug_kv_config *config);
+
+/* "f16", "planes 8/4, rotating over 256 tokens, the first 4 kept". */
 typedef struct cli_cache_text {
-    char text[96];
+    char text[120];
 } cli_cache_text;
 
 cli_cache_text cli_cache_in_words(const snug_kv_config *config);

@@ -183,9 +183,9 @@ static void report(bench *run, const speeds *speed, uint32_t depth, uint32_t cou
                                         "depth", (json_int_t)depth, "tokens", (json_int_t)count, "threads",
                                         (json_int_t)run->engine.plan.threads, "kv",
                                         snug_kv_format_name(run->engine.plan.kv.key.format), "kv_kind",
-                                        cli_cache_kind(&run->engine.plan.kv.retention), "median",
-                                        speed->median, "min", speed->min, "max", speed->max,
-                                        "bytes_per_token", bytes, "bandwidth_share", share));
+                                        cli_cache_kind(&run->engine.plan.kv), "median", speed->median, "min",
+                                        speed->min, "max", speed->max, "bytes_per_token", bytes,
+                                        "bandwidth_share", share));
     else
         cli_print("%-8s %7u %7u %11.1f %11.1f %11.1f %12s %8.1f %%\n", kind, depth, count, speed->median,
                   speed->min, speed->max, cli_size((uint64_t)bytes).text, share * 100);

@@ -27,7 +27,7 @@ static void print_json(const cli_engine *engine)
         bytes(plan->prefill_peak_bytes), "context_tokens", bytes(plan->context_tokens), "cache_tokens",
         bytes(plan->cache_tokens), "prefill_chunk", bytes(plan->prefill_chunk), "threads",
         bytes(plan->threads), "kv", snug_kv_format_name(plan->kv.key.format), "kv_kind",
-        cli_cache_kind(&plan->kv.retention), "kv_max_tokens",
+        cli_cache_kind(&plan->kv), "kv_max_tokens",
         plan->kv.retention.max_tokens ? bytes(plan->kv.retention.max_tokens) : json_null(), "kv_sink_tokens",
         bytes(plan->kv.retention.sink_tokens), "model", engine->path));
     cli_print("\n");

@@ -44,7 +44,7 @@ cli_exit cli_engine_open(cli_engine *engine, const cli_options *options)
     cli_exit status = cli_engine_find_model(engine, options);
 
     if (status == CLI_DONE)
-        status = cli_cache_read(&engine->kv.retention, options);
+        status = cli_cache_read(&engine->kv, options);
     if (status != CLI_DONE)
         return status;
     if (options->cpu && !snug_cpu_level_parse(&model.cpu, options->cpu))

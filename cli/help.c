@@ -47,6 +47,27 @@ static const char *help_prefix(const cli_option_row *row)
 
 #define LINE_COLUMNS 98
 
+/* Options that few need are only named. */
+static void write_names_in_manual(FILE *out, cli_command_id command)
+{
+    int column = 0;
+
+    for (int i = 0; i < CLI_OPTION_COUNT; i++) {
+        const cli_option_row option = cli_option((cli_option_id)i);
+        const int width = (int)strlen(option.long_name) + 3;
+
+        if (!cli_takes(command, (cli_option_id)i) || !(option.commands & CLI_IN_MANUAL))
+            continue;
+        if (column == 0)
+            column = fprintf(out, "  see the manual for:");
+        if (column + width > LINE_COLUMNS)
+            column = fprintf(out, "\n%20s", "") - 1;
+        column += fprintf(out, " --%s", option.long_name);
+    }
+    if (column > 0)
+        fputc('\n', out);
+}
+
 void cli_help_command(FILE *out, cli_command_id command)
 {
     const cli_command_row *row = cli_command(command);
@@ -58,7 +79,7 @@ void cli_help_command(FILE *out, cli_command_id command)
         const bool shows_preset = option.preset[0] && strcmp(option.preset, "on") != 0;
         char form[64];
 
-        if (!cli_takes(command, (cli_option_id)i))
+        if (!cli_takes(command, (cli_option_id)i) || (option.commands & CLI_IN_MANUAL))
             continue;
         write_form(form, sizeof form, &option);
         fprintf(out, "  %-34s%s%s", form, help_prefix(&option), option.help);
@@ -69,6 +90,7 @@ void cli_help_command(FILE *out, cli_command_id command)
             fputc(' ', out);
         fprintf(out, shows_preset ? "[%s]\n" : "\n", option.preset);
     }
+    write_names_in_manual(out, command);
     fputs("\n[default]; --no-NAME undoes a switch; --name=value works too.\n", out);
 }
 

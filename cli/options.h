@@ -34,7 +34,8 @@ typedef enum cli_command_id {
 enum {
 #define COMMAND(name, operands, help) CLI_FOR_##name = 1 << CLI_COMMAND_##name,
 #include "cli/options.def"
-    CLI_FOR_ALL = (1 << CLI_COMMAND_COUNT) - 1
+    CLI_FOR_ALL = (1 << CLI_COMMAND_COUNT) - 1,
+    CLI_IN_MANUAL = 1 << 30 /* --help only names it */
 };
 
 typedef enum cli_option_id {

@@ -120,14 +120,21 @@ static void find_ranges(const attend_job *job, const snug_attend_task *task, uin
     }
 }
 
-/* Everything a thread needs for a set of queries of one KV head; all in its scratch. */
+/*
+ * Everything a thread needs for a set of queries of one KV head; all in its scratch. Codes may be of turned
+ * vectors, so what tiles of codes give is gathered by itself and folded in at the end.
+ */
 typedef struct attend_set {
-    snug_attend_coded_task task; /* task.attend serves tiles of rows */
+    snug_attend_task rows;
+    snug_attend_coded_task codes;
+    bool has_seen_codes;
     float *query;
+    float *turned; /* the same where keys are turned */
     void *prepared;
     float *offset;
     uint32_t *ranges;
-    part_state state; /* for those that need one of their own */
+    part_state state; /* of rows, and in the end of all; of the caller's choice where there are parts */
+    part_state coded;
 } attend_set;
 
 /* Whether a logical tile is codes for the query at `position`, where a side has codes at all. */
@@ -151,16 +158,41 @@ static void attend_tile(const attend_job *job, attend_set *set, uint32_t kv_head
 {
     const snug_kv_store *store = job->store;
     const snug_kernels *kernels = job->kv->kernels;
+    const snug_tile key = tile_of(store, &store->key, tile, kv_head, as_codes);
+    const snug_tile value = tile_of(store, &store->value, tile, kv_head, as_codes);
 
-    set->task.key = tile_of(store, &store->key, tile, kv_head, as_codes);
-    set->task.value = tile_of(store, &store->value, tile, kv_head, as_codes);
     if (as_codes && store->has_codes) {
-        kernels->attend_coded(&set->task);
+        set->codes.key = key;
+        set->codes.value = value;
+        set->has_seen_codes = true;
+        kernels->attend_coded(&set->codes);
         return;
     }
-    set->task.attend.key = set->task.key.rows;
-    set->task.attend.value = set->task.value.rows;
-    kernels->attend[store->key.rows->type](&set->task.attend);
+    set->rows.key = key.rows;
+    set->rows.value = value.rows;
+    kernels->attend[store->key.rows->type](&set->rows);
+}
+
+/* What tiles of codes gave, turned back and added to what rows gave. */
+static void fold_codes(const attend_job *job, attend_set *set)
+{
+    const snug_kv_side *value = &job->store->value;
+    const size_t head_dim = value->head_dim;
+
+    for (size_t q = 0; q < set->rows.queries; q++) {
+        const float max = fmaxf(set->state.max[q], set->coded.max[q]);
+        const float weight = max == -INFINITY ? 0.0f : expf(set->state.max[q] - max);
+        const float coded_weight = max == -INFINITY ? 0.0f : expf(set->coded.max[q] - max);
+        float *out = set->state.out + q * head_dim;
+        float *coded = set->coded.out + q * head_dim;
+
+        if (snug_kv_side_is_turned(value))
+            snug_rotation_undo(coded, head_dim, value->seed);
+        for (size_t i = 0; i < head_dim; i++)
+            out[i] = weight * out[i] + coded_weight * coded[i];
+        set->state.sum[q] = weight * set->state.sum[q] + coded_weight * set->coded.sum[q];
+        set->state.max[q] = max;
+    }
 }
 
 static void run_visits(const attend_job *job, attend_set *set, uint32_t kv_head, uint32_t first_token,
@@ -172,79 +204,85 @@ static void run_visits(const attend_job *job, attend_set *set, uint32_t kv_head,
         const bool is_sink = visit < w->sink_visits;
         const uint32_t tile = is_sink ? visit : w->first_recent_tile + visit - w->sink_visits;
 
-        find_ranges(job, &set->task.attend, set->ranges, first_token, tokens, tile, is_sink);
+        find_ranges(job, &set->rows, set->ranges, first_token, tokens, tile, is_sink);
         attend_tile(job, set, kv_head, tile, is_coded(job->store, tile, position));
     }
+    if (set->has_seen_codes)
+        fold_codes(job, set);
 }
 
-/* Queries, turned where keys are, and what tiles of codes need of them. */
-static void make_queries(attend_set *set, const attend_job *job, uint32_t kv_head, uint32_t first_token,
-                         uint32_t tokens)
+/* What tiles of codes need of the queries. */
+static void prepare_for_codes(attend_set *set, const attend_job *job, uint32_t kv_head)
 {
     const snug_kv_store *store = job->store;
     const size_t head_dim = store->shape.head_dim;
-    const size_t queries = set->task.attend.queries;
+    const size_t queries = set->rows.queries;
 
-    gather_queries(set->query, job, kv_head, first_token, tokens);
-    if (!store->has_codes)
-        return;
+    memcpy(set->turned, set->query, queries * head_dim * sizeof(float));
     for (size_t q = 0; q < queries; q++) {
-        float *query = set->query + q * head_dim;
-        const float *mean = store->mean + kv_head * head_dim;
+        float *query = set->turned + q * head_dim;
         float offset = 0.0f;
 
         if (snug_kv_side_is_turned(&store->key))
             snug_rotation_apply(query, head_dim, store->key.seed);
         for (size_t i = 0; store->has_mean && i < head_dim; i++)
-            offset += query[i] * mean[i];
+            offset += query[i] * store->mean[kv_head * head_dim + i];
         set->offset[q] = offset;
     }
-    job->kv->kernels->attend_prepare(set->prepared, set->query, queries, head_dim);
+    job->kv->kernels->attend_prepare(set->prepared, set->turned, queries, head_dim);
 }
 
-/* The attention of one query of one head, from sums over all that it sees. */
-static void finish(const attend_job *job, float *out, float sum)
+/* Tasks over one state. */
+static void use_state(attend_set *set, const part_state *state)
 {
-    const snug_kv_side *value = &job->store->value;
-
-    job->kv->kernels->scale(out, 1.0f / sum, value->head_dim);
-    if (snug_kv_side_is_turned(value))
-        snug_rotation_undo(out, value->head_dim, value->seed);
+    set->state = *state;
+    state_reset(state, set->rows.queries, set->rows.head_dim);
+    set->rows.max = state->max;
+    set->rows.sum = state->sum;
+    set->rows.out = state->out;
 }
 
-/* Lay out the thread's scratch: the kernel's, prepared queries, queries, offsets, ranges, and a state. */
+/* Lay out the thread's scratch. */
 static void lay_out(attend_set *set, const attend_job *job, uint32_t worker, size_t queries)
 {
     const size_t head_dim = job->store->shape.head_dim;
     unsigned char *base =
         (unsigned char *)job->attention->thread_scratch + worker * snug_kv_thread_scratch_bytes(head_dim);
 
-    set->prepared = base + snug_attend_scratch_bytes(head_dim);
+    *set = (attend_set){ .prepared = base + snug_attend_scratch_bytes(head_dim) };
     set->query =
         (float *)(void *)((unsigned char *)set->prepared + queries * snug_attend_prepared_bytes(head_dim));
-    set->offset = set->query + queries * head_dim;
+    set->turned = set->query + queries * head_dim;
+    set->offset = set->turned + queries * head_dim;
     set->ranges = (uint32_t *)(void *)(set->offset + queries);
     set->state = state_at((float *)(void *)(set->ranges + 2 * queries), queries);
-    set->task = (snug_attend_coded_task){
-        .attend = {
-            .query = set->query,
-            .begin = set->ranges,
-            .end = set->ranges + queries,
-            .queries = queries,
-            .head_dim = head_dim,
-            .scratch = base,
-        },
-        .offset = set->offset,
-        .prepared = set->prepared,
+    set->coded = state_at(set->state.out + queries * head_dim, queries);
+    set->rows = (snug_attend_task){
+        .query = set->query,
+        .begin = set->ranges,
+        .end = set->ranges + queries,
+        .queries = queries,
+        .head_dim = head_dim,
+        .scratch = base,
     };
 }
 
-static void use_state(snug_attend_task *task, const part_state *state)
+/* Queries of some tokens for one KV head, and states at their beginning. */
+static void begin_set(attend_set *set, const attend_job *job, uint32_t kv_head, uint32_t first_token,
+                      uint32_t tokens, const part_state *state)
 {
-    state_reset(state, task->queries, task->head_dim);
-    task->max = state->max;
-    task->sum = state->sum;
-    task->out = state->out;
+    gather_queries(set->query, job, kv_head, first_token, tokens);
+    use_state(set, state);
+    if (!job->store->has_codes)
+        return;
+    prepare_for_codes(set, job, kv_head);
+    state_reset(&set->coded, set->rows.queries, set->rows.head_dim);
+    set->codes =
+        (snug_attend_coded_task){ .attend = set->rows, .offset = set->offset, .prepared = set->prepared };
+    set->codes.attend.query = set->turned;
+    set->codes.attend.max = set->coded.max;
+    set->codes.attend.sum = set->coded.sum;
+    set->codes.attend.out = set->coded.out;
 }
 
 static void attend_token_part(void *user, size_t part, uint32_t worker)
@@ -262,15 +300,14 @@ static void attend_token_part(void *user, size_t part, uint32_t worker)
     attend_set set;
 
     lay_out(&set, job, worker, queries);
-    make_queries(&set, job, kv_head, first, tokens);
-    use_state(&set.task.attend, &set.state);
+    begin_set(&set, job, kv_head, first, tokens, &set.state);
     run_visits(job, &set, kv_head, first, tokens, &w, 0, w.visits);
     for (size_t q = 0; q < queries; q++) {
         const size_t token = first + q / job->group;
         float *out = a->out + (token * a->head_count + kv_head * job->group + q % job->group) * head_dim;
 
         memcpy(out, set.state.out + q * head_dim, head_dim * sizeof(float));
-        finish(job, out, set.state.sum[q]);
+        job->kv->kernels->scale(out, 1.0f / set.state.sum[q], head_dim);
     }
 }
 
@@ -296,8 +333,7 @@ static void attend_visit_part(void *user, size_t part, uint32_t worker)
     attend_set set;
 
     lay_out(&set, job, worker, job->group);
-    make_queries(&set, job, kv_head, 0, 1);
-    use_state(&set.task.attend, &state);
+    begin_set(&set, job, kv_head, 0, 1, &state);
     run_visits(job, &set, kv_head, 0, 1, &w, begin, end);
 }
 
@@ -322,7 +358,7 @@ static void merge_head(const attend_job *job, uint32_t kv_head, uint32_t g)
         for (size_t i = 0; i < head_dim; i++)
             out[i] += weight * state.out[g * head_dim + i];
     }
-    finish(job, out, sum);
+    job->kv->kernels->scale(out, 1.0f / sum, head_dim);
 }
 
 static void attend_one_token(attend_job *job, snug_work *work)

@@ -12,6 +12,7 @@
 
 #include "base/size.h"
 #include "base/status.h"
+#include "codec/rotation.h"
 
 /* One tile that becomes codes: a part is one head of one side. */
 typedef struct encode_job {
@@ -34,14 +35,18 @@ static void encode_part(void *user, size_t part, uint32_t worker)
     float *x = (float *)(void *)(job->thread_scratch + worker * snug_kv_thread_scratch_bytes(head_dim));
 
     job->kv->kernels->row_to_f32[side->rows->type](x, rows.rows, SNUG_TILE_TOKENS * head_dim);
-    if (is_key && store->has_mean)
-        for (size_t token = 0; token < SNUG_TILE_TOKENS; token++)
-            for (size_t i = 0; i < head_dim; i++)
-                x[token * head_dim + i] -= store->mean[head * head_dim + i];
+    for (size_t token = 0; token < SNUG_TILE_TOKENS; token++) {
+        float *row = x + token * head_dim;
+
+        if (snug_kv_side_is_turned(side))
+            snug_rotation_apply(row, head_dim, side->seed);
+        for (size_t i = 0; is_key && store->has_mean && i < head_dim; i++)
+            row[i] -= store->mean[head * head_dim + i];
+    }
     snug_kv_side_encode(side, job->tile - store->first_tiles, head, x);
 }
 
-/* The mean of the keys in the exact tiles [begin, end), by head; frozen from now on. */
+/* The mean of the keys in the exact tiles [begin, end), by head, turned; frozen from now on. */
 static void freeze_mean(const snug_kv *kv, snug_kv_store *store, uint32_t begin, uint32_t end)
 {
     const size_t head_dim = store->shape.head_dim;
@@ -62,6 +67,7 @@ static void freeze_mean(const snug_kv *kv, snug_kv_store *store, uint32_t begin,
             }
         }
         kv->kernels->scale(mean, share, head_dim);
+        snug_rotation_apply(mean, head_dim, store->key.seed);
     }
     store->has_mean = true;
 }
@@ -81,12 +87,15 @@ static void decode_part(void *user, size_t part, uint32_t worker)
     float *x = (float *)(void *)(job->thread_scratch + worker * snug_kv_thread_scratch_bytes(head_dim));
 
     snug_tile_decode(x, &codes, is_key ? SNUG_CODES_KEY : SNUG_CODES_VALUE, head_dim, SNUG_TILE_TOKENS);
-    if (is_key && store->has_mean)
-        for (size_t token = 0; token < SNUG_TILE_TOKENS; token++)
-            job->kv->kernels->add(x + token * head_dim, store->mean + head * head_dim, head_dim);
-    for (size_t token = 0; token < SNUG_TILE_TOKENS; token++)
-        snug_kv_row_store(side, job->kv->kernels, rows + token * head_dim * side->rows->value_bytes,
-                          x + token * head_dim);
+    for (size_t token = 0; token < SNUG_TILE_TOKENS; token++) {
+        float *row = x + token * head_dim;
+
+        if (is_key && store->has_mean)
+            job->kv->kernels->add(row, store->mean + head * head_dim, head_dim);
+        if (snug_kv_side_is_turned(side))
+            snug_rotation_undo(row, head_dim, side->seed);
+        snug_kv_row_store(side, job->kv->kernels, rows + token * head_dim * side->rows->value_bytes, row);
+    }
 }
 
 static size_t coded_heads(const snug_kv_store *store)

@@ -65,12 +65,12 @@ typedef struct snug_kv_attention {
 
 void snug_kv_attend(const snug_kv *kv, snug_work *work, const snug_kv_attention *attention);
 
-/* Per thread: the kernel's own, then a set of scaled queries, prepared too, their offsets, states and
- * ranges. */
+/* Per thread: the kernel's own; then for the most queries: scaled, turned and prepared ones, offsets,
+ * ranges, a state for tiles of rows and one for tiles of codes. */
 static inline size_t snug_kv_thread_scratch_bytes(size_t head_dim)
 {
     return snug_attend_scratch_bytes(head_dim) +
-           SNUG_ATTEND_QUERIES_MAX * (snug_attend_prepared_bytes(head_dim) + (2 * head_dim + 5) * 4);
+           SNUG_ATTEND_QUERIES_MAX * (snug_attend_prepared_bytes(head_dim) + (4 * head_dim + 7) * 4);
 }
 
 /* For one token a long context is split into parts of tiles, each with a state of its own, merged in

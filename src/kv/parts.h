@@ -135,7 +135,7 @@ typedef struct snug_kv_side {
     bool is_key;
     uint32_t kv_head_count;
     uint32_t head_dim;
-    uint64_t seed;        /* of the rotation; for planes, whose rows are turned too */
+    uint64_t seed;        /* of the rotation, for planes */
     snug_kv_places exact; /* of all tiles, or of those that are not codes */
     size_t exact_tile_bytes;
     snug_arena exact_pages;
@@ -148,8 +148,8 @@ typedef struct snug_kv_side {
     size_t scale_bytes; /* of one head's tile */
 } snug_kv_side;
 
-/* Whether vectors of this side are turned (codec/rotation.h) before they are written, as rows too: so that
- * one query, and one sum of values, serves rows and codes. */
+/* Whether codes of this side are of turned vectors (codec/rotation.h). Rows never are: as long as there are
+ * no codes, a cache gives the same bits as one without. */
 static inline bool snug_kv_side_is_turned(const snug_kv_side *side)
 {
     return side->has_codes && side->coding.format == SNUG_KV_FORMAT_PLANES;
@@ -222,9 +222,9 @@ void snug_kv_side_write(const snug_kv_side *side, const snug_kernels *kernels, u
 
 /* The same for one head: `row` is its place. */
 void snug_kv_row_store(const snug_kv_side *side, const snug_kernels *kernels, unsigned char *row,
-                       const float *x /* [head_dim], turned where the side is */);
+                       const float *x /* [head_dim] */);
 
-/* Make codes of one head's rows x[SNUG_TILE_TOKENS][head_dim], turned and without mean. */
+/* Make codes of x[SNUG_TILE_TOKENS][head_dim], turned where the side is, and without mean. */
 void snug_kv_side_encode(const snug_kv_side *side, uint32_t coded_tile, uint32_t head, const float *x);
 
 #endif /* SNUG_SRC_KV_PARTS_H */

@@ -9,7 +9,6 @@
 #include "base/status.h"
 #include "codec/affine.h"
 #include "codec/planes.h"
-#include "codec/rotation.h"
 
 snug_tile snug_kv_side_rows(const snug_kv_side *side, uint32_t tile, uint32_t head)
 {
@@ -56,20 +55,13 @@ void snug_kv_row_store(const snug_kv_side *side, const snug_kernels *kernels, un
 void snug_kv_side_write(const snug_kv_side *side, const snug_kernels *kernels, uint32_t tile, uint32_t slot,
                         const float *x)
 {
-    const size_t head_dim = side->head_dim;
-    const size_t row_bytes = head_dim * side->rows->value_bytes;
-    float turned[SNUG_HEAD_DIM_MAX];
+    const size_t row_bytes = side->head_dim * side->rows->value_bytes;
 
     for (uint32_t head = 0; head < side->kv_head_count; head++) {
         const snug_tile rows = snug_kv_side_rows(side, tile, head);
-        const float *from = x + head * head_dim;
 
-        if (snug_kv_side_is_turned(side)) {
-            memcpy(turned, from, head_dim * sizeof(float));
-            snug_rotation_apply(turned, head_dim, side->seed);
-            from = turned;
-        }
-        snug_kv_row_store(side, kernels, (unsigned char *)(uintptr_t)rows.rows + slot * row_bytes, from);
+        snug_kv_row_store(side, kernels, (unsigned char *)(uintptr_t)rows.rows + slot * row_bytes,
+                          x + (size_t)head * side->head_dim);
     }
 }
 

@@ -7,15 +7,32 @@ prompt='Tell me a story about a dog named Max.'
 story=(generate -m "$model" -p "$prompt" --ignore-eos --json)
 
 # What does not go together is refused, never changed.
-refuses 2 '--kv takes simple, rotating or chunked, not "round"' "${story[@]}" --kv round
-sentence='--kv quantized: this build keeps keys and values as f16, or f32 with --exact; '
-refuses 2 "${sentence}--kv rotating and chunked save memory too" "${story[@]}" --kv quantized
+refuses 2 '--kv takes simple, rotating, quantized or chunked, not "round"' "${story[@]}" --kv round
+refuses 2 '--kv simple keeps keys and values as f16; --kv quantized has fewer bits' \
+    "${story[@]}" --kv simple --kv-bits 4
+sentence='--kv quantized has fewer than 16 bits: leave --kv-format and --kv-bits away, or '
+refuses 2 "$sentence--kv quantized" "${story[@]}" --kv quantized --kv-bits 16
+refuses 2 '--kv-format takes f16, planes or affine, not "q4_0"' "${story[@]}" --kv-format q4_0
+sentence='--kv-bits takes 2, 3, 4, 5, 6, 8 or 16, or two of them as K/V, not'
+refuses 2 "$sentence \"7\"" "${story[@]}" --kv-bits 7
+refuses 2 "$sentence \"8/\"" "${story[@]}" --kv-bits 8/
+refuses 2 "$sentence \"4294967300\"" plan -m "$model" --kv-bits 4294967300
+sentence='--kv-format f16 has 16 bits, so --kv-bits 8 cannot be obeyed; --kv-format planes or affine can'
+refuses 2 "$sentence" "${story[@]}" --kv-format f16 --kv-bits 8
+refuses 2 '--kv-group-size takes 32, 64 or 128, not 48' "${story[@]}" --kv-format affine --kv-group-size 48
+refuses 2 '--kv-group-size 64 is for --kv-format affine: others have no groups' \
+    "${story[@]}" --kv-bits 8 --kv-group-size 64
+refuses 2 '--kv-tail says what stays f16 in a quantized cache: give --kv-bits N too' \
+    "${story[@]}" --kv-tail 64
+refuses 2 '--quantized-kv-start says what stays f16 in a quantized cache: give --kv-bits N too' \
+    bench -m "$model" --quantized-kv-start 10
 refuses 2 '--kv rotating needs --max-kv-size N: how many tokens to keep' "${story[@]}" --kv rotating
 refuses 2 '--kv chunked needs --max-kv-size N: how many tokens to keep' plan -m "$model" --kv chunked
 refuses 2 '--kv simple keeps every token, so --max-kv-size cannot be obeyed; --kv rotating or chunked can' \
     "${story[@]}" --kv simple --max-kv-size 100
-refuses 2 '--kv-sinks is for a rotating cache: give --max-kv-size N' chat -m "$model" --kv-sinks 2
-refuses 2 '--kv-sinks is for a rotating cache: give --max-kv-size N with --kv rotating' \
+sentence='--kv-sinks is for a rotating or a quantized cache: give --max-kv-size N'
+refuses 2 "$sentence, or --kv-bits N" chat -m "$model" --kv-sinks 2
+refuses 2 "${sentence} with --kv rotating, or --kv-bits N" \
     "${story[@]}" --kv chunked --max-kv-size 100 --kv-sinks 2
 refuses 2 '--kv-sinks 100 must be less than --max-kv-size 100' \
     "${story[@]}" --max-kv-size 100 --kv-sinks 100
@@ -24,11 +41,11 @@ refuses 2 '--max-kv-size takes a whole number from 1 up to 4294967295, not "0"' 
 
 # The model: 4 layers, 1 KV head of 64 values; a token takes 4 x 2 x 64 x 2 bytes, a tile of 64 tokens 64 KiB.
 run "${story[@]}" --max-tokens 10
-is 'simple' "$(json kv.kind) $(json kv.bits) $(json kv.bytes_per_token)" 'simple 16 1024'
+is 'simple' "$(json kv.kind) $(json kv.bits.key) $(json kv.bytes_per_token)" 'simple 16 1024'
 is 'simple has no sinks' "$(json kv.sink_tokens)" 0
 is 'simple is not bounded' "$(json kv.max_tokens)" null
 run "${story[@]}" --max-tokens 10 --exact --kv simple
-is 'exact' "$(json kv.kind) $(json kv.bits) $(json kv.bytes_per_token)" 'simple 32 2048'
+is 'exact' "$(json kv.kind) $(json kv.bits.value) $(json kv.bytes_per_token)" 'simple 32 2048'
 
 # While nothing has been dropped, the answer is the same.
 run "${story[@]}" --max-tokens 100
@@ -75,6 +92,45 @@ is 'bench' "$status $(json tests.1.kv_kind) $(json tests.1.depth)" '0 rotating 3
 # weights of a token, and what 100 tokens take: 1024 bytes each
 is 'bench: bytes of a token' "$(json tests.1.bytes_per_token | cut -d. -f1)" \
     $(($(json model.weight_bytes) + 100 * 1024))
+
+# Fewer bits: a token of 64 values takes bits x 8 bytes and a scale for keys and for values, in 4 layers.
+story_of() { run "${story[@]}" --temperature 0 --max-tokens 200 "$@"; }
+story_of
+greedy=$(json text)
+story_of --kv quantized
+is 'planes 8 tells the same story' "$(json text)" "$greedy"
+story_of --kv quantized --kv-sinks 0 --kv-tail 0
+is 'quantized' "$(json kv.kind) $(json kv.key_format) $(json kv.bits.key) $(json kv.bytes_per_token)" \
+    "quantized planes 8 $((4 * 2 * (64 + 2)))"
+[ "$(json kv.coded_tokens)" -ge 128 ] || fail 'tokens as codes' "$(json kv.coded_tokens)"
+story_of --kv-bits 5/3 --kv-tail 64 --quantized-kv-start 100
+is 'a side each' "$(json kv.bits.key) $(json kv.bits.value) $(json kv.bytes_per_token)" \
+    "5 3 $((4 * (40 + 2 + 24 + 2)))"
+is 'what stays f16' "$(json kv.first_exact_tokens) $(json kv.recent_exact_tokens)" '100 64'
+story_of --kv-format affine --kv-bits 4/16 --kv-group-size 32
+is 'affine' "$(json kv.key_format) $(json kv.value_format) $(json kv.bytes_per_token)" \
+    "affine f16 $((4 * (32 + 8 + 128)))"
+sentence="keys in groups of 128: they do not divide this model's heads of 64; "
+refuses 4 "${sentence}another group may, and planes takes any head" \
+    "${story[@]}" --kv-format affine --kv-group-size 128
+
+# What is predicted holds for them too; rotating and quantized together stay where they are.
+for format in '--kv-bits 8' '--kv-bits 4' '--kv-bits 3/2' '--kv-format affine --kv-bits 4' \
+    '--kv-bits 4 --max-kv-size 512' '--kv-bits 4 --kv chunked --max-kv-size 500'; do
+    for tokens in 512 4000; do
+        # shellcheck disable=SC2086 # the words are options
+        run "${story[@]}" --max-tokens $tokens --context 4096 $format
+        is "status with $format" "$status" 0
+        measured=$(json memory.measured_peak_bytes)
+        predicted=$(json memory.predicted_peak_bytes)
+        is "the ledger, $format" "$(json memory.by_use.kv)" "$(json memory.predicted_by_use.kv)"
+        if [ -z "${SANITIZED-}" ]; then
+            [ "$measured" -le "$predicted" ] || fail "predicted, $format" "$measured > $predicted"
+            [ "$predicted" -le $((measured + measured * 3 / 100 + 2000000)) ] ||
+                fail "predicted near measured, $format" "$predicted, measured $measured"
+        fi
+    done
+done
 
 # A chat that goes back beyond what is kept computes it again and says so; one that begins anew loses nothing.
 talk() {

@@ -12,7 +12,13 @@ run --help
 is 'status of --help' "$status" 0
 for command in "${commands[@]}"; do has '--help names every command' "$out" "  $command "; done
 
-options_of() { grep -oE '^ +(-[a-z], )?--[a-z-]+' | grep -oE -- '--[a-z-]+' | sort; }
+options_of() {
+    awk '/^  see the manual for:/ { named = 1 }
+        /^$/ { named = 0 }
+        named { for (i = 1; i <= NF; i++) if ($i ~ /^--/) print $i; next }
+        match($0, /^ +(-[a-z], )?--[a-z-]+/) { n = split(substr($0, 1, RLENGTH), word, " "); print word[n] }' |
+        sort
+}
 
 : >"$work/all"
 for command in "${commands[@]}"; do

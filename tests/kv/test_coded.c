@@ -197,10 +197,10 @@ static void through_codec(float *x, const coded_case *c, const snug_kv_coding *c
         return;
     }
     for (uint32_t t = 0; t < TOKENS; t++) {
-        if (is_planes)
-            snug_rotation_apply(x + t * d, d, seed);
         for (size_t i = 0; i < d; i++) /* as it lies in the cache before */
             x[t * d + i] = snug_f32_from_f16(snug_f16_from_f32(x[t * d + i]));
+        if (is_planes)
+            snug_rotation_apply(x + t * d, d, seed);
         for (size_t i = 0; is_planes && is_key && t >= from && t < to && i < d; i++)
             mean[i] += (double)x[t * d + i] / (double)(to - from);
     }
