@@ -18,7 +18,7 @@ static bool is_coded(const snug_kv_coding *coding)
     return coding->format == SNUG_KV_FORMAT_PLANES || coding->format == SNUG_KV_FORMAT_AFFINE;
 }
 
-static bool has_codes(const snug_kv_config *config)
+bool cli_cache_has_codes(const snug_kv_config *config)
 {
     return is_coded(&config->key) || is_coded(&config->value);
 }
@@ -54,6 +54,8 @@ bool cli_cache_parse_bits(uint32_t *key_out, uint32_t *value_out, const char *te
 /* A side of a format: 16 bits are f16. */
 static snug_kv_coding coding_of(snug_kv_format format, uint32_t bits, uint32_t group)
 {
+    if (format == SNUG_KV_FORMAT_F32)
+        return (snug_kv_coding){ .format = SNUG_KV_FORMAT_F32 };
     if (bits == 16 || format == SNUG_KV_FORMAT_F16)
         return (snug_kv_coding){ .format = SNUG_KV_FORMAT_F16 };
     return (snug_kv_coding){ .format = format,
@@ -93,10 +95,10 @@ static cli_exit read_format(snug_kv_config *config, const cli_options *options)
         return CLI_DONE; /* the session's own choice */
     config->key = coding_of(format, key_bits, (uint32_t)options->kv_group_size);
     config->value = coding_of(format, value_bits, (uint32_t)options->kv_group_size);
-    if (is_quantized && !has_codes(config))
+    if (is_quantized && !cli_cache_has_codes(config))
         return cli_fail(CLI_USAGE, "--kv quantized has fewer than 16 bits: leave --kv-format and --kv-bits "
                                    "away, or --kv quantized");
-    if (options->kv && strcmp(options->kv, "simple") == 0 && has_codes(config))
+    if (options->kv && strcmp(options->kv, "simple") == 0 && cli_cache_has_codes(config))
         return cli_fail(CLI_USAGE, "--kv simple keeps keys and values as f16; --kv quantized has fewer bits");
     return CLI_DONE;
 }
@@ -136,7 +138,8 @@ static cli_exit read_retention(snug_kv_config *config, const cli_options *option
 
     if (status != CLI_DONE)
         return status;
-    if (retention.kind != SNUG_KV_RETENTION_ROTATING && !has_codes(config) && cli_given(options, kv_sinks))
+    if (retention.kind != SNUG_KV_RETENTION_ROTATING && !cli_cache_has_codes(config) &&
+        cli_given(options, kv_sinks) && !options->kv_formats)
         return cli_fail(CLI_USAGE,
                         "--kv-sinks is for a rotating or a quantized cache: give --max-kv-size "
                         "N%s, or --kv-bits N",
@@ -161,9 +164,9 @@ static cli_exit read_exact(snug_kv_config *config, const cli_options *options)
     const uint32_t start = (uint32_t)options->quantized_kv_start;
     const uint32_t sinks = cli_given(options, kv_sinks) ? (uint32_t)options->kv_sinks : QUANTIZED_SINKS;
 
-    if (!has_codes(config)) {
-        if (!cli_given(options, kv_tail) && !cli_given(options, quantized_kv_start))
-            return CLI_DONE;
+    if (!cli_cache_has_codes(config)) {
+        if (options->kv_formats || (!cli_given(options, kv_tail) && !cli_given(options, quantized_kv_start)))
+            return CLI_DONE; /* formats that are named take them */
         return cli_fail(CLI_USAGE, "--%s says what stays f16 in a quantized cache: give --kv-bits N too",
                         cli_given(options, kv_tail) ? "kv-tail" : "quantized-kv-start");
     }
@@ -185,13 +188,52 @@ cli_exit cli_cache_read(snug_kv_config *config_out, const cli_options *options)
     return status;
 }
 
+cli_exit cli_cache_read_named(snug_kv_config *config_out, const char *name, const cli_options *options)
+{
+    const size_t kind_bytes = strcspn(name, ":");
+    const char *rest = name + kind_bytes;
+    snug_kv_format format = SNUG_KV_FORMAT_AUTO;
+    uint32_t bits[2] = { 8, 8 };
+    uint32_t group = 64;
+    char text[16] = "";
+    bool is_right = kind_bytes < sizeof text;
+    cli_exit status;
+
+    if (is_right) {
+        memcpy(text, name, kind_bytes);
+        is_right = snug_kv_format_parse(&format, text) && format != SNUG_KV_FORMAT_AUTO;
+    }
+    if (is_right && *rest == ':' && format >= SNUG_KV_FORMAT_AFFINE) {
+        const size_t bits_bytes = strcspn(rest + 1, ":");
+
+        is_right = bits_bytes < sizeof text;
+        snprintf(text, sizeof text, "%.*s", (int)bits_bytes, rest + 1);
+        is_right = is_right && cli_cache_parse_bits(&bits[0], &bits[1], text);
+        rest += 1 + bits_bytes;
+    }
+    if (is_right && *rest == ':' && format == SNUG_KV_FORMAT_AFFINE) {
+        group = (uint32_t)strtoul(rest + 1, NULL, 10);
+        is_right = strcmp(rest, ":32") == 0 || strcmp(rest, ":64") == 0 || strcmp(rest, ":128") == 0;
+        rest = "";
+    }
+    if (!is_right || *rest != '\0')
+        return cli_fail(CLI_USAGE,
+                        "--kv-formats: \"%s\" is not f16, f32, planes:BITS or affine:BITS:GROUP, with "
+                        "BITS as N or K/V",
+                        name);
+    *config_out = (snug_kv_config){ .key = coding_of(format, bits[0], group),
+                                    .value = coding_of(format, bits[1], group) };
+    status = read_retention(config_out, options);
+    return status == CLI_DONE ? read_exact(config_out, options) : status;
+}
+
 /* --- telling it again ---------------------------------------------------------------------------------- */
 
 const char *cli_cache_kind(const snug_kv_config *config)
 {
     if (config->retention.kind > SNUG_KV_RETENTION_ALL)
         return snug_kv_retention_name(config->retention.kind);
-    return has_codes(config) ? "quantized" : "simple";
+    return cli_cache_has_codes(config) ? "quantized" : "simple";
 }
 
 uint32_t cli_cache_bits(const snug_kv_coding *coding)
@@ -207,7 +249,7 @@ static int print_format(char *out, size_t capacity, const snug_kv_config *config
     const snug_kv_coding *coded = is_coded(&config->key) ? &config->key : &config->value;
     const char *name = snug_kv_format_name(coded->format);
 
-    if (!has_codes(config))
+    if (!cli_cache_has_codes(config))
         return snprintf(out, capacity, "%s", name);
     if (coded->format == SNUG_KV_FORMAT_AFFINE)
         return snprintf(out, capacity, "%s %u/%u in groups of %u", name, cli_cache_bits(&config->key),

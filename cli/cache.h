@@ -10,6 +10,14 @@
 /* From the options; refuses what does not go together. */
 cli_exit cli_cache_read(snug_kv_config *config_out, const cli_options *options);
 
+/*
+ * A format by name: "f16", or "planes:8/4", "affine:4", "affine:4/4:32" (bits of keys and values, and the
+ * group). Everything else is as the options say.
+ */
+cli_exit cli_cache_read_named(snug_kv_config *config_out, const char *name, const cli_options *options);
+
+bool cli_cache_has_codes(const snug_kv_config *config);
+
 /* "8" or "8/4": 2, 3, 4, 5, 6, 8, or 16 for f16. */
 bool cli_cache_parse_bits(uint32_t *key_out, uint32_t *value_out, const char *text);
 

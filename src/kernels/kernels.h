@@ -72,7 +72,6 @@ typedef struct snug_attend_coded_task {
     snug_attend_task attend;
     snug_tile key;
     snug_tile value;
-    const float *offset;  /* [queries] added to each score: what the query has with the mean of the keys */
     const void *prepared; /* attend_prepare() of the queries; 64-byte aligned */
 } snug_attend_coded_task;
 
@@ -86,10 +85,10 @@ static inline size_t snug_attend_scratch_bytes(size_t head_dim)
            4;
 }
 
-/* A query as codes want it: two bytes for each dim, padded, and 64 bytes for its scale and sums. */
+/* A query as codes want it: two bytes for each dim, padded, and 128 bytes for its scale and sums. */
 static inline size_t snug_attend_prepared_bytes(size_t head_dim)
 {
-    return 2 * ((head_dim + 63) & ~(size_t)63) + 64;
+    return 2 * ((head_dim + 63) & ~(size_t)63) + 128;
 }
 
 typedef void snug_attend_fn(const snug_attend_task *task);

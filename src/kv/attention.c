@@ -131,7 +131,6 @@ typedef struct attend_set {
     float *query;
     float *turned; /* the same where keys are turned */
     void *prepared;
-    float *offset;
     uint32_t *ranges;
     part_state state; /* of rows, and in the end of all; of the caller's choice where there are parts */
     part_state coded;
@@ -212,23 +211,15 @@ static void run_visits(const attend_job *job, attend_set *set, uint32_t kv_head,
 }
 
 /* What tiles of codes need of the queries. */
-static void prepare_for_codes(attend_set *set, const attend_job *job, uint32_t kv_head)
+static void prepare_for_codes(attend_set *set, const attend_job *job)
 {
     const snug_kv_store *store = job->store;
     const size_t head_dim = store->shape.head_dim;
     const size_t queries = set->rows.queries;
 
     memcpy(set->turned, set->query, queries * head_dim * sizeof(float));
-    for (size_t q = 0; q < queries; q++) {
-        float *query = set->turned + q * head_dim;
-        float offset = 0.0f;
-
-        if (snug_kv_side_is_turned(&store->key))
-            snug_rotation_apply(query, head_dim, store->key.seed);
-        for (size_t i = 0; store->has_mean && i < head_dim; i++)
-            offset += query[i] * store->mean[kv_head * head_dim + i];
-        set->offset[q] = offset;
-    }
+    for (size_t q = 0; q < queries && snug_kv_side_is_turned(&store->key); q++)
+        snug_rotation_apply(set->turned + q * head_dim, head_dim, store->key.seed);
     job->kv->kernels->attend_prepare(set->prepared, set->turned, queries, head_dim);
 }
 
@@ -253,8 +244,7 @@ static void lay_out(attend_set *set, const attend_job *job, uint32_t worker, siz
     set->query =
         (float *)(void *)((unsigned char *)set->prepared + queries * snug_attend_prepared_bytes(head_dim));
     set->turned = set->query + queries * head_dim;
-    set->offset = set->turned + queries * head_dim;
-    set->ranges = (uint32_t *)(void *)(set->offset + queries);
+    set->ranges = (uint32_t *)(void *)(set->turned + queries * head_dim);
     set->state = state_at((float *)(void *)(set->ranges + 2 * queries), queries);
     set->coded = state_at(set->state.out + queries * head_dim, queries);
     set->rows = (snug_attend_task){
@@ -275,10 +265,9 @@ static void begin_set(attend_set *set, const attend_job *job, uint32_t kv_head, 
     use_state(set, state);
     if (!job->store->has_codes)
         return;
-    prepare_for_codes(set, job, kv_head);
+    prepare_for_codes(set, job);
     state_reset(&set->coded, set->rows.queries, set->rows.head_dim);
-    set->codes =
-        (snug_attend_coded_task){ .attend = set->rows, .offset = set->offset, .prepared = set->prepared };
+    set->codes = (snug_attend_coded_task){ .attend = set->rows, .prepared = set->prepared };
     set->codes.attend.query = set->turned;
     set->codes.attend.max = set->coded.max;
     set->codes.attend.sum = set->coded.sum;

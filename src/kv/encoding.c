@@ -40,36 +40,8 @@ static void encode_part(void *user, size_t part, uint32_t worker)
 
         if (snug_kv_side_is_turned(side))
             snug_rotation_apply(row, head_dim, side->seed);
-        for (size_t i = 0; is_key && store->has_mean && i < head_dim; i++)
-            row[i] -= store->mean[head * head_dim + i];
     }
     snug_kv_side_encode(side, job->tile - store->first_tiles, head, x);
-}
-
-/* The mean of the keys in the exact tiles [begin, end), by head, turned; frozen from now on. */
-static void freeze_mean(const snug_kv *kv, snug_kv_store *store, uint32_t begin, uint32_t end)
-{
-    const size_t head_dim = store->shape.head_dim;
-    const float share = 1.0f / (float)((end - begin) * SNUG_TILE_TOKENS);
-    float row[SNUG_HEAD_DIM_MAX];
-
-    memset(store->mean, 0, store->shape.kv_head_count * head_dim * sizeof(float));
-    for (uint32_t head = 0; head < store->shape.kv_head_count; head++) {
-        float *mean = store->mean + head * head_dim;
-
-        for (uint32_t tile = begin; tile < end; tile++) {
-            const unsigned char *rows = snug_kv_side_rows(&store->key, tile, head).rows;
-
-            for (size_t token = 0; token < SNUG_TILE_TOKENS; token++) {
-                kv->kernels->row_to_f32[store->key.rows->type](
-                    row, rows + token * head_dim * store->key.rows->value_bytes, head_dim);
-                kv->kernels->add(mean, row, head_dim);
-            }
-        }
-        kv->kernels->scale(mean, share, head_dim);
-        snug_rotation_apply(mean, head_dim, store->key.seed);
-    }
-    store->has_mean = true;
 }
 
 /* One head of a tile from codes to rows. What the codes lost stays lost. */
@@ -90,8 +62,6 @@ static void decode_part(void *user, size_t part, uint32_t worker)
     for (size_t token = 0; token < SNUG_TILE_TOKENS; token++) {
         float *row = x + token * head_dim;
 
-        if (is_key && store->has_mean)
-            job->kv->kernels->add(row, store->mean + head * head_dim, head_dim);
         if (snug_kv_side_is_turned(side))
             snug_rotation_undo(row, head_dim, side->seed);
         snug_kv_row_store(side, job->kv->kernels, rows + token * head_dim * side->rows->value_bytes, row);
@@ -121,8 +91,6 @@ uint32_t snug_kv_make_room(snug_kv *kv, snug_work *work, uint32_t layer, uint32_
         store->is_rewound = false;
     }
     while (!shape->is_shared && store->coded_end + store->recent_tiles <= tile) {
-        if (store->mean && !store->has_mean)
-            freeze_mean(kv, store, store->coded_end, tile);
         job.tile = store->coded_end;
         snug_work_run(work, encode_part, &job, coded_heads(store));
         store->coded_end++;
@@ -141,7 +109,5 @@ void snug_kv_store_rewind(snug_kv_store *store, uint32_t tokens)
         store->coded_end = (uint32_t)snug_max_size(tile, store->first_tiles);
         store->is_rewound = tile >= store->first_tiles && tokens % SNUG_TILE_TOKENS > 0;
     }
-    if (store->coded_end == store->first_tiles && !store->is_rewound)
-        store->has_mean = false;
     store->coded_before = store->coded_end;
 }

@@ -70,7 +70,7 @@ void snug_kv_attend(const snug_kv *kv, snug_work *work, const snug_kv_attention 
 static inline size_t snug_kv_thread_scratch_bytes(size_t head_dim)
 {
     return snug_attend_scratch_bytes(head_dim) +
-           SNUG_ATTEND_QUERIES_MAX * (snug_attend_prepared_bytes(head_dim) + (4 * head_dim + 7) * 4);
+           SNUG_ATTEND_QUERIES_MAX * (snug_attend_prepared_bytes(head_dim) + (4 * head_dim + 6) * 4);
 }
 
 /* For one token a long context is split into parts of tiles, each with a state of its own, merged in

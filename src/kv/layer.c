@@ -102,13 +102,6 @@ void snug_kv_store_shape(snug_kv_store *store, const snug_kv_shape *shape, uint3
     store->has_codes = store->key.has_codes || store->value.has_codes;
 }
 
-size_t snug_kv_store_mean_floats(const snug_kv_store *store)
-{
-    return snug_kv_side_is_turned(&store->key)
-               ? snug_round_up((size_t)store->shape.kv_head_count * store->shape.head_dim, 16)
-               : 0;
-}
-
 /* --- memory -------------------------------------------------------------------------------------------- */
 
 /* One arena of a side, and what the first tiles of the layer take of it. */

@@ -170,8 +170,6 @@ typedef struct snug_kv_store {
     uint32_t coded_end;
     uint32_t coded_before; /* coded_end when the pass began */
     bool is_rewound;       /* tile coded_end is codes still; made rows before the next token is written */
-    bool has_mean;
-    float *mean; /* [kv_head_count][head_dim] of the keys, turned; NULL where keys are not planes */
 } snug_kv_store;
 
 struct snug_kv {
@@ -185,19 +183,18 @@ struct snug_kv {
     uint32_t tiles;   /* logical ones, for which every layer and side has memory */
     uint32_t layer_count;
     uint64_t table_bytes;  /* of this struct, its layers and their means */
-    snug_kv_store store[]; /* [layer_count], then the means */
+    snug_kv_store store[]; /* [layer_count] */
 };
 
 /* --- one layer (layer.c) --- */
 
-/* What the layer will be, without memory: all but arenas and mean. The estimate and the cache itself both
+/* What the layer will be, without memory: all but the arenas. The estimate and the cache itself both
  * start here, so that they cannot differ. */
 void snug_kv_store_shape(snug_kv_store *store, const snug_kv_shape *shape, uint32_t index,
                          const snug_kv_options *options);
 
-/* Bytes of its arenas for the first `tiles` tiles, and floats of its mean. */
+/* Bytes of its arenas for the first `tiles` tiles. */
 uint64_t snug_kv_store_bytes(const snug_kv_store *store, uint32_t tiles);
-size_t snug_kv_store_mean_floats(const snug_kv_store *store);
 
 SNUG_MUST_CHECK snug_status snug_kv_store_reserve(snug_kv_store *store, snug_memory *memory, uint32_t tiles,
                                                   snug_error *error);
@@ -224,7 +221,7 @@ void snug_kv_side_write(const snug_kv_side *side, const snug_kernels *kernels, u
 void snug_kv_row_store(const snug_kv_side *side, const snug_kernels *kernels, unsigned char *row,
                        const float *x /* [head_dim] */);
 
-/* Make codes of x[SNUG_TILE_TOKENS][head_dim], turned where the side is, and without mean. */
+/* Make codes of x[SNUG_TILE_TOKENS][head_dim], turned where the side is. */
 void snug_kv_side_encode(const snug_kv_side *side, uint32_t coded_tile, uint32_t head, const float *x);
 
 #endif /* SNUG_SRC_KV_PARTS_H */

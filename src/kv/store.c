@@ -30,26 +30,24 @@ static snug_status check_options(const snug_kv_shape *shape, const snug_kv_optio
     return SNUG_OK;
 }
 
-static uint64_t means_at(uint32_t layer_count)
+static uint64_t table_bytes(uint32_t layer_count)
 {
-    return snug_round_up(sizeof(snug_kv) + layer_count * sizeof(snug_kv_store), 64);
+    return snug_memory_block_bytes(sizeof(snug_kv) + layer_count * sizeof(snug_kv_store));
 }
 
 snug_status snug_kv_estimate(uint64_t *bytes_out, const snug_kv_shape *shape, const snug_kv_options *options,
                              uint32_t tokens, snug_error *error)
 {
-    uint64_t table = means_at(shape->layer_count);
-    uint64_t bytes = 0;
+    uint64_t bytes = table_bytes(shape->layer_count);
 
     SNUG_TRY(check_options(shape, options, error));
     for (uint32_t i = 0; i < shape->layer_count; i++) {
         snug_kv_store store;
 
         snug_kv_store_shape(&store, shape, i, options);
-        table += snug_kv_store_mean_floats(&store) * sizeof(float);
         bytes += snug_kv_store_bytes(&store, snug_kv_tiles_for(tokens));
     }
-    *bytes_out = bytes + snug_memory_block_bytes(table);
+    *bytes_out = bytes;
     return SNUG_OK;
 }
 
@@ -64,36 +62,6 @@ static snug_kv_config resolve(const snug_kv_config *config)
     return resolved;
 }
 
-/* The table with room for the means; the layers have no memory yet. */
-static snug_kv *make_table(const snug_kv_shape *shape, snug_memory *memory, const snug_kv_options *options,
-                           snug_error *error)
-{
-    uint64_t bytes = means_at(shape->layer_count);
-    snug_kv_store store;
-    unsigned char *mean;
-    snug_kv *kv;
-
-    for (uint32_t i = 0; i < shape->layer_count; i++) {
-        snug_kv_store_shape(&store, shape, i, options);
-        bytes += snug_kv_store_mean_floats(&store) * sizeof(float);
-    }
-    kv = snug_memory_alloc(memory, SNUG_MEMORY_KV, bytes, "the cache's table", error);
-    if (!kv)
-        return NULL;
-    mean = (unsigned char *)kv + means_at(shape->layer_count);
-    for (uint32_t i = 0; i < shape->layer_count; i++) {
-        const size_t floats =
-            (snug_kv_store_shape(&store, shape, i, options), snug_kv_store_mean_floats(&store));
-
-        kv->store[i] = store;
-        kv->store[i].mean = floats > 0 ? (float *)(void *)mean : NULL;
-        mean += floats * sizeof(float);
-    }
-    kv->layer_count = shape->layer_count;
-    kv->table_bytes = bytes;
-    return kv;
-}
-
 snug_status snug_kv_create(snug_kv **kv_out, const snug_kv_shape *shape, snug_memory *memory,
                            const snug_kernels *kernels, const snug_kv_options *options, snug_error *error)
 {
@@ -102,14 +70,18 @@ snug_status snug_kv_create(snug_kv **kv_out, const snug_kv_shape *shape, snug_me
 
     *kv_out = NULL;
     SNUG_TRY(check_options(shape, options, error));
-    kv = make_table(shape, memory, options, error);
+    kv = snug_memory_alloc(memory, SNUG_MEMORY_KV, sizeof *kv + shape->layer_count * sizeof *kv->store,
+                           "the cache's table", error);
     if (!kv)
         return error ? error->status : SNUG_ERR_OVER_LIMIT;
+    kv->layer_count = shape->layer_count;
     kv->memory = memory;
     kv->kernels = kernels;
     kv->config = resolve(&options->config);
     kv->context_tokens = options->context_tokens;
     kv->pass_tokens = snug_kv_pass_tokens(options);
+    for (uint32_t i = 0; i < kv->layer_count; i++)
+        snug_kv_store_shape(&kv->store[i], shape, i, options);
     for (uint32_t i = 0; i < kv->layer_count && status == SNUG_OK; i++)
         status = snug_kv_store_reserve(&kv->store[i], memory, snug_kv_tiles_for(kv->context_tokens), error);
     if (status != SNUG_OK) {
@@ -210,7 +182,7 @@ uint32_t snug_kv_context_tokens(const snug_kv *kv)
 
 uint64_t snug_kv_committed_bytes(const snug_kv *kv)
 {
-    uint64_t bytes = snug_memory_block_bytes(kv->table_bytes);
+    uint64_t bytes = table_bytes(kv->layer_count);
 
     for (uint32_t i = 0; i < kv->layer_count; i++)
         bytes += snug_kv_store_committed(&kv->store[i]);

@@ -3,7 +3,7 @@
 # help.sh - help fits a screen; help, manual page and completion have the same options.
 . "$(dirname "$0")/lib.sh"
 
-commands=(generate chat memory plan inspect bench tokenize logits)
+commands=(generate chat memory plan inspect bench tokenize logits perplexity)
 "$PAGES" manual "$SOURCE/docs/man/llm-tool.1.in" >"$work/manual" || fail 'the manual page is made' ''
 "$PAGES" completion >"$work/completion" || fail 'the completion is made' ''
 bash -n "$work/completion" || fail 'the completion is a script' ''
@@ -16,8 +16,10 @@ options_of() {
     awk '/^  see the manual for:/ { named = 1 }
         /^$/ { named = 0 }
         named { for (i = 1; i <= NF; i++) if ($i ~ /^--/) print $i; next }
-        match($0, /^ +(-[a-z], )?--[a-z-]+/) { n = split(substr($0, 1, RLENGTH), word, " "); print word[n] }' |
-        sort
+        match($0, /^ +(-[a-z], )?--[a-z-]+/) {
+            n = split(substr($0, 1, RLENGTH), word, " ")
+            print word[n]
+        }' | sort
 }
 
 : >"$work/all"

@@ -86,7 +86,7 @@ static void rig_open(rig *r, const coded_case *c, uint32_t pass_tokens, uint32_t
                                     .pass_tokens = pass_tokens,
                                     .config = c->config };
     assert_int_equal(snug_kv_create(&r->kv, &r->shape, r->memory, &r->kernels, &r->options, NULL), SNUG_OK);
-    r->key = random_floats(TOKENS * KV_HEADS * d, 1, 0.1f); /* a mean to take away */
+    r->key = random_floats(TOKENS * KV_HEADS * d, 1, 0.1f);
     r->value = random_floats(TOKENS * KV_HEADS * d, 2, 0.0f);
     r->query = random_floats(TOKENS * HEADS * d, 3, 0.0f);
     r->out[0] = calloc(TOKENS * HEADS * d, sizeof(float));
@@ -187,28 +187,19 @@ static void through_codec(float *x, const coded_case *c, const snug_kv_coding *c
     const size_t d = c->head_dim;
     const uint64_t seed = is_key ? 1 : 0;
     const bool is_planes = coding->format == SNUG_KV_FORMAT_PLANES;
-    const uint32_t from = first_tiles(c) * TILE;
-    const uint32_t to = from + recent_tiles(c) * TILE;
-    double *mean = calloc(d, sizeof *mean);
     uint8_t codes[SNUG_HEAD_DIM_MAX];
 
-    if (!snug_kv_format_is_coded(coding->format)) {
-        free(mean);
+    if (!snug_kv_format_is_coded(coding->format))
         return;
-    }
     for (uint32_t t = 0; t < TOKENS; t++) {
         for (size_t i = 0; i < d; i++) /* as it lies in the cache before */
             x[t * d + i] = snug_f32_from_f16(snug_f16_from_f32(x[t * d + i]));
         if (is_planes)
             snug_rotation_apply(x + t * d, d, seed);
-        for (size_t i = 0; is_planes && is_key && t >= from && t < to && i < d; i++)
-            mean[i] += (double)x[t * d + i] / (double)(to - from);
     }
     for (uint32_t t = 0; t < TOKENS; t++) {
         float *v = x + t * d;
 
-        for (size_t i = 0; i < d; i++)
-            v[i] -= (float)mean[i];
         if (is_planes) {
             const float scale = snug_f32_from_f16(snug_planes_encode_vector(codes, v, d));
 
@@ -223,12 +214,9 @@ static void through_codec(float *x, const coded_case *c, const snug_kv_coding *c
                     v[g + i] = snug_f32_from_f16(s) * (float)codes[i] + snug_f32_from_f16(b);
             }
         }
-        for (size_t i = 0; i < d; i++)
-            v[i] += (float)mean[i];
         if (is_planes)
             snug_rotation_undo(v, d, seed);
     }
-    free(mean);
 }
 
 /* [TOKENS][KV_HEADS][d] of one head as [TOKENS][d]. */

@@ -17,8 +17,7 @@ static float value_at(snug_type type, const void *values, size_t i)
                                  : ((const float *)values)[i];
 }
 
-/* `offset` is added to every score. */
-static void attend_query(const snug_attend_task *task, snug_type type, size_t q, float offset)
+static void attend_query(const snug_attend_task *task, snug_type type, size_t q)
 {
     const size_t head_dim = task->head_dim;
     const float *query = task->query + q * head_dim;
@@ -31,7 +30,6 @@ static void attend_query(const snug_attend_task *task, snug_type type, size_t q,
 
         for (size_t i = 0; i < head_dim; i++)
             score += query[i] * value_at(type, task->key, t * head_dim + i);
-        score += offset;
         scores[t] = score;
         max = fmaxf(max, score);
     }
@@ -57,7 +55,7 @@ static void attend(const snug_attend_task *task, snug_type type)
 {
     for (size_t q = 0; q < task->queries; q++)
         if (task->begin[q] < task->end[q])
-            attend_query(task, type, q, 0.0f);
+            attend_query(task, type, q);
 }
 
 static void attend_f32(const snug_attend_task *task)
@@ -98,7 +96,7 @@ static void attend_coded(const snug_attend_coded_task *task)
     decoded.value = value;
     for (size_t q = 0; q < decoded.queries; q++)
         if (decoded.begin[q] < decoded.end[q])
-            attend_query(&decoded, SNUG_TYPE_F32, q, task->offset[q]);
+            attend_query(&decoded, SNUG_TYPE_F32, q);
 }
 
 void snug_attend_fill_c(snug_kernels *kernels)
