@@ -16,6 +16,7 @@ static void fill_x86(snug_kernels *kernels)
     snug_matmul_fill_avx2(kernels);
     snug_plain_fill_avx2(kernels);
     if (!kernels->exact) {
+        snug_attend_coded_fill_avx2(kernels);
         snug_integer_few_fill_avx2(kernels);
         snug_integer_many_fill_avx2(kernels);
     }
@@ -26,6 +27,7 @@ static void fill_x86(snug_kernels *kernels)
     snug_matmul_fill_avx512(kernels);
     snug_plain_fill_avx512(kernels);
     if (!kernels->exact) {
+        snug_attend_coded_fill_avx512(kernels);
         snug_matmul_fixed_fill_avx512(kernels);
         snug_integer_few_fill_avx512(kernels);
         snug_integer_many_fill_avx512(kernels);

@@ -18,10 +18,12 @@ void snug_unpack_fill_c(snug_kernels *kernels);
 extern snug_unpack_fn *const snug_unpack_c[SNUG_TYPE_COUNT];
 
 void snug_attend_fill_avx2(snug_kernels *kernels);
+void snug_attend_coded_fill_avx2(snug_kernels *kernels);
 void snug_matmul_fill_avx2(snug_kernels *kernels);
 void snug_plain_fill_avx2(snug_kernels *kernels);
 
 void snug_attend_fill_avx512(snug_kernels *kernels);
+void snug_attend_coded_fill_avx512(snug_kernels *kernels);
 void snug_matmul_fill_avx512(snug_kernels *kernels);
 void snug_plain_fill_avx512(snug_kernels *kernels);
 

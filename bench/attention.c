@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * attention.c - attention of one new token over caches of every format, kernels only: tokens per second of
+ * one layer of 8 KV heads of 128, what they read, its share of the machine's bandwidth, and the factor over
+ * f16.
+ *
+ *   attention [TOKENS ...]      1024 4096 16384 32768 if none is given
+ *
+ * The cache that is read is one of several that lie one after the other, so that none is found in the
+ * processor's caches. The best of some rounds counts; bandwidth is measured between them.
+ */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/size.h"
+#include "base/status.h"
+#include "codec/affine.h"
+#include "kernels/kernels.h"
+#include "os/machine.h"
+#include "os/pages.h"
+#include "peak.h"
+
+enum {
+    HEADS = 8,
+    HEAD_DIM = 128,
+    AFFINE_GROUP = 64,
+    GROUP_MAX = 4,
+    RUN_TILES = 16, /* of a part, as long contexts are split in kv/attention.c */
+    THREADS_MAX = 2,
+    ROUNDS = 4,
+};
+
+#define BUFFER_BYTES   ((size_t)384 << 20)
+#define ROUND_SECONDS  0.02
+#define HALF_BYTE      0x2c /* twice: 0.065 as f16, for scales and values alike */
+#define PREPARED_BYTES 1024 /* more than snug_attend_prepared_bytes() of HEAD_DIM */
+
+typedef struct format {
+    const char *name;
+    snug_tile_kind kind;
+    uint32_t bits;
+    size_t side_bytes; /* keys or values of one tile of one head */
+} format;
+
+static const format formats[] = {
+    { "f16", SNUG_TILE_F16, 16, (size_t)SNUG_TILE_TOKENS *HEAD_DIM * 2 },
+    { "planes 8", SNUG_TILE_PLANES, 8, 8 * 8 * HEAD_DIM + 2 * SNUG_TILE_TOKENS },
+    { "planes 6", SNUG_TILE_PLANES, 6, 8 * 6 * HEAD_DIM + 2 * SNUG_TILE_TOKENS },
+    { "planes 5", SNUG_TILE_PLANES, 5, 8 * 5 * HEAD_DIM + 2 * SNUG_TILE_TOKENS },
+    { "planes 4", SNUG_TILE_PLANES, 4, 8 * 4 * HEAD_DIM + 2 * SNUG_TILE_TOKENS },
+    { "planes 3", SNUG_TILE_PLANES, 3, 8 * 3 * HEAD_DIM + 2 * SNUG_TILE_TOKENS },
+    { "planes 2", SNUG_TILE_PLANES, 2, 8 * 2 * HEAD_DIM + 2 * SNUG_TILE_TOKENS },
+    { "affine 8", SNUG_TILE_AFFINE, 8, 8 * 8 * HEAD_DIM + 4 * SNUG_TILE_TOKENS *HEAD_DIM / AFFINE_GROUP },
+    { "affine 4", SNUG_TILE_AFFINE, 4, 8 * 4 * HEAD_DIM + 4 * SNUG_TILE_TOKENS *HEAD_DIM / AFFINE_GROUP },
+};
+
+/* One layer's attention for one token. */
+typedef struct job {
+    const snug_kernels *kernels;
+    const format *format;
+    unsigned char *cache; /* [tiles][HEADS][2][side_bytes] */
+    size_t tiles;
+    uint32_t group;
+    float query[GROUP_MAX * HEAD_DIM];
+    unsigned char *scratch[THREADS_MAX];
+    float result; /* kept, so that the work cannot be left out */
+} job;
+
+static snug_tile side_at(const format *f, unsigned char *at)
+{
+    snug_tile tile = { .kind = f->kind, .bits = f->bits, .group = AFFINE_GROUP, .rows = at };
+
+    if (!snug_tile_is_coded(f->kind))
+        return tile;
+    for (unsigned p = 0; p < SNUG_CODES_PLANE_COUNT; p++) {
+        if (!snug_codes_has_plane(f->bits, (snug_codes_plane)p))
+            continue;
+        tile.codes.plane[p] = at;
+        at += snug_codes_plane_bytes((snug_codes_plane)p, HEAD_DIM);
+    }
+    tile.scale = (uint16_t *)(void *)at;
+    tile.bias = tile.scale + snug_affine_scale_bytes(HEAD_DIM, AFFINE_GROUP) / sizeof(uint16_t);
+    return tile;
+}
+
+/* A run of tiles of one KV head. */
+static void attend_part(void *user, size_t part, uint32_t worker)
+{
+    static const uint32_t begin[GROUP_MAX];
+    static const uint32_t end[GROUP_MAX] = { SNUG_TILE_TOKENS, SNUG_TILE_TOKENS, SNUG_TILE_TOKENS,
+                                             SNUG_TILE_TOKENS };
+    job *j = user;
+    const size_t first = part / HEADS * RUN_TILES;
+    const size_t last = snug_min_size(first + RUN_TILES, j->tiles);
+    _Alignas(64) unsigned char prepared[GROUP_MAX * PREPARED_BYTES];
+    float max[GROUP_MAX] = { -INFINITY, -INFINITY, -INFINITY, -INFINITY };
+    float sum[GROUP_MAX] = { 0 };
+    float out[GROUP_MAX * HEAD_DIM] = { 0 };
+    snug_attend_coded_task task = {
+        .attend = { .query = j->query,
+                    .begin = begin,
+                    .end = end,
+                    .queries = j->group,
+                    .head_dim = HEAD_DIM,
+                    .max = max,
+                    .sum = sum,
+                    .out = out,
+                    .scratch = j->scratch[worker] },
+        .prepared = prepared,
+    };
+
+    j->kernels->attend_prepare(prepared, j->query, j->group, HEAD_DIM);
+    for (size_t tile = first; tile < last; tile++) {
+        unsigned char *at = j->cache + (tile * HEADS + part % HEADS) * 2 * j->format->side_bytes;
+
+        task.key = side_at(j->format, at);
+        task.value = side_at(j->format, at + j->format->side_bytes);
+        task.attend.key = task.key.rows;
+        task.attend.value = task.value.rows;
+        if (snug_tile_is_coded(j->format->kind))
+            j->kernels->attend_coded(&task);
+        else
+            j->kernels->attend[SNUG_TYPE_F16](&task.attend);
+    }
+    if (part == 0)
+        j->result = out[0] / sum[0];
+}
+
+/* Seconds of one token, the mean over some. */
+static double measure(job *j, snug_work *work, unsigned char *buffer)
+{
+    const size_t bytes = j->tiles * HEADS * 2 * j->format->side_bytes;
+    const size_t layers = BUFFER_BYTES / bytes;
+    const size_t parts = snug_divide_up(j->tiles, RUN_TILES) * HEADS;
+    const uint64_t start = snug_os_clock_ns();
+    size_t tokens = 0;
+    double seconds;
+
+    do {
+        j->cache = buffer + tokens % layers * bytes;
+        snug_work_run(work, attend_part, j, parts);
+        tokens++;
+        seconds = (double)(snug_os_clock_ns() - start) * 1e-9;
+    } while (seconds < ROUND_SECONDS);
+    return seconds / (double)tokens;
+}
+
+static void measure_formats(job *j, snug_work *work, unsigned char *buffer, size_t tokens)
+{
+    double best[SNUG_COUNT(formats)];
+    bench_peak peak = { 0 };
+
+    j->tiles = tokens / SNUG_TILE_TOKENS;
+    for (size_t f = 0; f < SNUG_COUNT(formats); f++)
+        best[f] = INFINITY;
+    for (int round = 0; round < ROUNDS; round++) {
+        bench_peak_improve(&peak, work, BENCH_CLOCK_WALL, buffer, BUFFER_BYTES);
+        for (size_t f = 0; f < SNUG_COUNT(formats); f++) {
+            j->format = &formats[f];
+            best[f] = fmin(best[f], measure(j, work, buffer));
+        }
+    }
+    printf("%zu tokens, %u queries a KV head, %u threads, %.1f GB/s\n", tokens, j->group,
+           snug_work_threads(work), peak.read_bytes * 1e-9);
+    for (size_t f = 0; f < SNUG_COUNT(formats); f++) {
+        const double read = (double)(j->tiles * HEADS * 2 * formats[f].side_bytes) / best[f];
+
+        printf("  %-9s %8.0f tokens/s %6.1f GB/s %4.0f %% of bandwidth %6.2f x f16\n", formats[f].name,
+               1.0 / best[f], read * 1e-9, 100.0 * read / peak.read_bytes, best[0] / best[f]);
+    }
+}
+
+static snug_status run(const size_t *tokens, size_t count, snug_error *error)
+{
+    static job j;
+    snug_kernels kernels;
+    snug_memory *memory = NULL;
+    unsigned char *buffer = snug_os_reserve(BUFFER_BYTES);
+    unsigned char *scratch = aligned_alloc(64, THREADS_MAX * snug_attend_scratch_bytes(HEAD_DIM));
+
+    if (!buffer || !scratch || !snug_os_commit(buffer, BUFFER_BYTES))
+        SNUG_FAIL(error, SNUG_ERR_NO_MEMORY, "no memory for the %zu bytes that are read", BUFFER_BYTES);
+    memset(buffer, HALF_BYTE, BUFFER_BYTES);
+    SNUG_TRY(snug_memory_create(&memory, NULL));
+    snug_kernels_init(&kernels, SNUG_CPU_AUTO, false);
+    j.kernels = &kernels;
+    for (size_t i = 0; i < SNUG_COUNT(j.query); i++)
+        j.query[i] = (float)(i % 7) * 0.01f - 0.03f;
+    for (size_t i = 0; i < THREADS_MAX; i++)
+        j.scratch[i] = scratch + i * snug_attend_scratch_bytes(HEAD_DIM);
+    for (uint32_t threads = 1; threads <= THREADS_MAX; threads++) {
+        snug_work *work;
+
+        SNUG_TRY(snug_work_create(&work, memory, threads, error));
+        for (size_t i = 0; i < 2 * count; i++) {
+            j.group = i < count ? GROUP_MAX : 1;
+            measure_formats(&j, work, buffer, tokens[i % count]);
+        }
+        snug_work_destroy(work);
+    }
+    snug_memory_destroy(memory);
+    snug_os_release(buffer, BUFFER_BYTES);
+    free(scratch);
+    return SNUG_OK;
+}
+
+int main(int argc, char **argv)
+{
+    size_t tokens[16] = { 1024, 4096, 16384, 32768 };
+    size_t count = 4;
+    snug_error error = { SNUG_OK, "" };
+
+    if (argc > 1)
+        count = 0;
+    for (int i = 1; i < argc && count < SNUG_COUNT(tokens); i++) {
+        tokens[count] = (size_t)strtoul(argv[i], NULL, 10);
+        if (tokens[count] < SNUG_TILE_TOKENS || tokens[count] > 65536) {
+            fprintf(stderr, "usage: attention [TOKENS ...], each from 64 to 65536\n");
+            return 2;
+        }
+        count++;
+    }
+    if (run(tokens, count, &error) != SNUG_OK) {
+        fprintf(stderr, "attention: %s\n", error.text);
+        return 1;
+    }
+    return 0;
+}

@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * x86/attend_coded_avx512.c - body/attend_coded.inc with AVX-512 and VNNI: a register is a block of 64 codes.
+ * These are the words for bytes; attend_coded_avx2.c has the same.
+ */
+#include <string.h>
+
+#include "kernels/simd/avx512.h"
+
+#define ATTEND_CODED_FILL snug_attend_coded_fill_avx512
+#define PART_MAX          127
+#define HIGH_ALONE_OK     1
+#define QUERIES_AT_ONCE   8
+
+typedef __m512i vb;
+
+KERNEL_INLINE vb vb_zero(void)
+{
+    return _mm512_setzero_si512();
+}
+
+KERNEL_INLINE vb vb_set(int byte)
+{
+    return _mm512_set1_epi8((char)byte);
+}
+
+KERNEL_INLINE vb vb_load(const uint8_t *x)
+{
+    return _mm512_loadu_si512(x);
+}
+
+KERNEL_INLINE void vb_store(uint8_t *out, vb x)
+{
+    _mm512_storeu_si512(out, x);
+}
+
+KERNEL_INLINE vb vb_add(vb a, vb b)
+{
+    return _mm512_add_epi8(a, b);
+}
+
+KERNEL_INLINE vb vb_low_nibbles(vb x)
+{
+    return _mm512_and_si512(x, vb_set(15));
+}
+
+KERNEL_INLINE vb vb_high_nibbles(vb x)
+{
+    return _mm512_and_si512(_mm512_srli_epi16(x, 4), vb_set(15));
+}
+
+/* table[index] for each byte, 0 to 15. */
+KERNEL_INLINE vb vb_lookup(const uint8_t *table, vb index)
+{
+    return _mm512_shuffle_epi8(_mm512_broadcast_i32x4(_mm_loadu_si128((const void *)table)), index);
+}
+
+/* x + y in the bytes whose bit is set; one bit for each byte of the register. */
+KERNEL_INLINE vb vb_add_under(vb x, const unsigned char *bits, vb y)
+{
+    uint64_t mask;
+
+    memcpy(&mask, bits, sizeof mask);
+    return _mm512_mask_add_epi8(x, mask, x, y);
+}
+
+/* Codes of 2 bits of register `unit` of a block: byte j of 16 holds those of bytes j, j + 16, j + 32, j + 48.
+ */
+KERNEL_INLINE vb vb_pairs(const unsigned char *bits, size_t unit)
+{
+    const vb all = _mm512_broadcast_i32x4(_mm_loadu_si128((const void *)bits));
+    const vb shifts = _mm512_set_epi32(6, 6, 6, 6, 4, 4, 4, 4, 2, 2, 2, 2, 0, 0, 0, 0);
+
+    (void)unit;
+    return _mm512_and_si512(_mm512_srlv_epi32(all, shifts), vb_set(3));
+}
+
+/* x * (2 * pair + 1), for pairs 0 to 3 and products that fit. */
+KERNEL_INLINE vb vb_odd_multiple(vb x, vb pair)
+{
+    const vb twice = vb_add(x, x);
+    const vb odd = _mm512_mask_add_epi8(x, _mm512_test_epi8_mask(pair, vb_set(1)), x, twice);
+
+    return _mm512_mask_add_epi8(odd, _mm512_test_epi8_mask(pair, vb_set(2)), odd, vb_add(twice, twice));
+}
+
+/* Four bytes in every lane. */
+KERNEL_INLINE vb vb_quad(const unsigned char *x)
+{
+    int32_t quad;
+
+    memcpy(&quad, x, sizeof quad);
+    return _mm512_set1_epi32(quad);
+}
+
+/* sum + the products of four bytes in each 32-bit lane: of u without, of s with sign, at most PART_MAX. */
+KERNEL_INLINE vb vb_dot(vb sum, vb u, vb s)
+{
+    return _mm512_dpbusd_epi32(sum, u, s);
+}
+
+KERNEL_INLINE vf vb_to_f32(vb x)
+{
+    return _mm512_cvtepi32_ps(x);
+}
+
+#include "kernels/body/attend_coded.inc"
