@@ -119,12 +119,34 @@ SNUG_API uint64_t snug_kv_committed_bytes(const snug_kv *kv); /* in the ledger n
 /* What a cache is made of now. Plain data. */
 typedef struct snug_kv_info {
     size_t struct_size;    /* set by the caller */
-    snug_kv_config config; /* nothing AUTO or 0 for a default; bits are those of now */
+    snug_kv_config config; /* nothing AUTO or 0 for a default; bits are the fewest in any layer now */
     uint64_t token_bytes;  /* keys and values of one token, as codes where there are some, in every layer */
     uint32_t coded_tokens; /* of them in codes, in the layer that has most */
 } snug_kv_info;
 
 SNUG_API void snug_kv_read_info(snug_kv_info *info_out, const snug_kv *kv);
+
+/* Which part of a cache is to have how many bits. */
+typedef struct snug_kv_target {
+    size_t struct_size;
+    uint32_t first_layer;
+    uint32_t layer_count; /* 0: all from first_layer on */
+    uint32_t key_bits;    /* 2, 3, 4, 5, 6 or 8; 0: leave the keys alone */
+    uint32_t value_bits;
+} snug_kv_target;
+
+/*
+ * Store the codes of these layers in fewer bits, those there are and those to come; *bytes_out (may be
+ * NULL) is what went back to the system and the ledger. The result is, bit for bit, what encoding at that
+ * width would have given. A side that has no more bits than that already, or no codes, stays as it is.
+ *
+ * Cost: down to 4 bits planes of bits are given back, without reading or writing one. From 4 bits or more to
+ * fewer each tile is repacked once, which needs memory for the new planes of one side of one layer meanwhile.
+ * Errors: ARGUMENT; UNSUPPORTED (affine codes do not nest); OVER_LIMIT, NO_MEMORY: layers before the one that
+ * failed have changed, and the cache is valid.
+ */
+SNUG_API SNUG_MUST_CHECK snug_status snug_kv_demote(snug_kv *kv, const snug_kv_target *target,
+                                                    uint64_t *bytes_out, snug_error *error);
 
 /*
  * Forget every token after the first `tokens` and return the pages they filled. Returns how many tokens are

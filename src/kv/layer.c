@@ -111,21 +111,28 @@ typedef struct arena_use {
     size_t tiles;
 } arena_use;
 
+uint32_t snug_kv_store_coded_tiles(const snug_kv_store *store, const snug_kv_side *side, uint32_t tiles)
+{
+    const uint32_t exact_end = store->first_tiles + store->recent_tiles;
+    const uint32_t due = tiles > exact_end ? tiles - exact_end : 0;
+    /* More than are due after a conversation was rewound. */
+    const uint32_t held = store->coded_end + store->is_rewound - store->first_tiles;
+
+    return side->has_codes ? snug_kv_places_used(&side->coded, due > held ? due : held) : 0;
+}
+
 /* The arenas of a side with what they hold for `tiles` logical tiles; returns how many. */
 static int list_arenas(arena_use uses[ARENAS_MAX], const snug_kv_store *store, const snug_kv_side *side,
                        uint32_t tiles)
 {
     snug_kv_side *s = (snug_kv_side *)(uintptr_t)side;
-    const uint32_t exact_end = store->first_tiles + store->recent_tiles;
-    uint32_t coded = tiles > exact_end ? tiles - exact_end : 0;
+    const uint32_t coded = snug_kv_store_coded_tiles(store, side, tiles);
     int count = 0;
 
     uses[count++] =
         (arena_use){ &s->exact_pages, side->exact_tile_bytes, snug_kv_places_used(&side->exact, tiles) };
     if (!side->has_codes)
         return count;
-    coded = (uint32_t)snug_max_size(coded, store->coded_end + store->is_rewound - store->first_tiles);
-    coded = snug_kv_places_used(&side->coded, coded);
     uses[count++] = (arena_use){ &s->scales, side->kv_head_count * side->scale_bytes, coded };
     for (int plane = 0; plane < SNUG_CODES_PLANE_COUNT; plane++) {
         const size_t bytes = snug_codes_plane_bytes((snug_codes_plane)plane, side->head_dim);
@@ -165,6 +172,8 @@ snug_status snug_kv_store_reserve(snug_kv_store *store, snug_memory *memory, uin
     arena_use uses[2 * ARENAS_MAX];
     const int count = list_all(uses, store, tiles);
 
+    store->key.coded_tiles = snug_kv_store_coded_tiles(store, &store->key, tiles);
+    store->value.coded_tiles = snug_kv_store_coded_tiles(store, &store->value, tiles);
     for (int i = 0; i < count; i++)
         SNUG_TRY(snug_arena_init(uses[i].arena, memory, SNUG_MEMORY_KV, uses[i].tiles * uses[i].tile_bytes,
                                  "address space for the cache of one layer", error));

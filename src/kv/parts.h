@@ -143,6 +143,7 @@ typedef struct snug_kv_side {
     /* Only where has_codes. */
     bool has_codes;
     snug_kv_places coded; /* of the tiles from the layer's first_tiles on */
+    uint32_t coded_tiles; /* that the arenas of codes have address space for */
     snug_arena plane[SNUG_CODES_PLANE_COUNT];
     snug_arena scales;  /* scales of a head's tile, then biases where there are some */
     size_t scale_bytes; /* of one head's tile */
@@ -206,6 +207,9 @@ bool snug_kv_store_is_valid(const snug_kv_store *store, uint32_t tiles);
 
 /* The conversation now ends after `tokens` tokens, fewer than before (encoding.c). */
 void snug_kv_store_rewind(snug_kv_store *store, uint32_t tokens);
+
+/* Tiles of codes that a side has memory for when the cache has it for `tiles` logical ones. */
+uint32_t snug_kv_store_coded_tiles(const snug_kv_store *store, const snug_kv_side *side, uint32_t tiles);
 
 /* --- one side (side.c) --- */
 

@@ -208,6 +208,10 @@ void snug_kv_read_info(snug_kv_info *info_out, const snug_kv *kv)
 
         if (store->shape.is_shared)
             continue;
+        if (store->key.has_codes && store->key.coding.bits < info.config.key.bits)
+            info.config.key.bits = store->key.coding.bits;
+        if (store->value.has_codes && store->value.coding.bits < info.config.value.bits)
+            info.config.value.bits = store->value.coding.bits;
         info.token_bytes += token_bytes(&store->key) + token_bytes(&store->value);
         if (store->has_codes && coded > info.coded_tokens)
             info.coded_tokens = coded;

@@ -10,7 +10,7 @@
 #define ATTEND_CODED_FILL snug_attend_coded_fill_avx2
 #define PART_MAX          63
 #define HIGH_ALONE_OK     0
-#define QUERIES_AT_ONCE   4
+#define SUMS_AT_ONCE      4
 
 typedef __m256i vb;
 

@@ -10,7 +10,7 @@
 #define ATTEND_CODED_FILL snug_attend_coded_fill_avx512
 #define PART_MAX          127
 #define HIGH_ALONE_OK     1
-#define QUERIES_AT_ONCE   8
+#define SUMS_AT_ONCE      8
 
 typedef __m512i vb;
 
