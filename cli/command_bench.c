@@ -134,13 +134,25 @@ static snug_status measure(speeds *out, const bench *run, uint32_t depth, uint32
 
 /* --- what was read ------------------------------------------------------------------------------------- */
 
+/* Bytes of one vector, as old tokens are stored. */
+static double vector_bytes(const snug_kv_coding *coding, uint32_t head_dim)
+{
+    const double codes = cli_cache_bits(coding) / 8.0 * head_dim;
+
+    if (coding->format == SNUG_KV_FORMAT_PLANES)
+        return codes + 2; /* a scale */
+    if (coding->format == SNUG_KV_FORMAT_AFFINE)
+        return codes + 4.0 * head_dim / coding->group; /* scales and biases */
+    return codes;
+}
+
 /* Bytes of keys and values that a pass reads after `held` tokens: in a bounded layer fewer than all. */
 static double cache_bytes_read(const bench *run, double held)
 {
     const snug_kv_shape *shape = snug_model_kv_shape(run->engine.model);
-    const double value_bytes = run->engine.plan.kv.key.format == SNUG_KV_FORMAT_F32 ? 4 : 2;
-    const double most = run->engine.plan.kv.retention.max_tokens;
-    double values = 0;
+    const snug_kv_config *kv = &run->engine.plan.kv;
+    const double most = kv->retention.max_tokens;
+    double bytes = 0;
 
     for (uint32_t i = 0; i < shape->layer_count; i++) {
         const snug_kv_layer *layer = &shape->layer[i];
@@ -150,9 +162,10 @@ static double cache_bytes_read(const bench *run, double held)
             seen = layer->window_tokens;
         if (most > 0 && most < seen)
             seen = most;
-        values += 2.0 * layer->kv_head_count * layer->head_dim * seen;
+        bytes += layer->kv_head_count * seen *
+                 (vector_bytes(&kv->key, layer->head_dim) + vector_bytes(&kv->value, layer->head_dim));
     }
-    return values * value_bytes;
+    return bytes;
 }
 
 /*

@@ -19,15 +19,16 @@ static void print_json(const cli_engine *engine)
     const snug_plan *plan = &engine->plan;
 
     cli_write_json(json_pack(
-        "{s:o,s:o,s:b,s:o,s:s,s:b,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:s,s:s,s:o,s:o,s:s}",
+        "{s:o,s:o,s:b,s:o,s:s,s:b,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:s,s:{s:I,s:I},s:s,s:o,s:o,s:s}",
         "predicted_peak_bytes", bytes(plan->peak_bytes), "by_use", cli_report_plan_uses_json(plan), "fits",
         plan->fits, "limit_bytes", bytes(plan->limit_bytes), "limited_by", plan->limited_by, "weights_fit",
         plan->weights_fit, "weights_bytes", bytes(plan->weight_bytes), "fixed_bytes",
         bytes(plan->fixed_bytes), "load_peak_bytes", bytes(plan->load_peak_bytes), "prefill_peak_bytes",
         bytes(plan->prefill_peak_bytes), "context_tokens", bytes(plan->context_tokens), "cache_tokens",
         bytes(plan->cache_tokens), "prefill_chunk", bytes(plan->prefill_chunk), "threads",
-        bytes(plan->threads), "kv", snug_kv_format_name(plan->kv.key.format), "kv_kind",
-        cli_cache_kind(&plan->kv), "kv_max_tokens",
+        bytes(plan->threads), "kv", snug_kv_format_name(plan->kv.key.format), "kv_bits", "key",
+        (json_int_t)cli_cache_bits(&plan->kv.key), "value", (json_int_t)cli_cache_bits(&plan->kv.value),
+        "kv_kind", cli_cache_kind(&plan->kv), "kv_max_tokens",
         plan->kv.retention.max_tokens ? bytes(plan->kv.retention.max_tokens) : json_null(), "kv_sink_tokens",
         bytes(plan->kv.retention.sink_tokens), "model", engine->path));
     cli_print("\n");
