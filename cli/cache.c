@@ -261,7 +261,7 @@ static int print_format(char *out, size_t capacity, const snug_kv_config *config
 cli_cache_text cli_cache_in_words(const snug_kv_config *config)
 {
     const snug_kv_retention *retention = &config->retention;
-    cli_cache_text out;
+    cli_cache_text out = { "" };
     const int used = print_format(out.text, sizeof out.text, config);
     char *rest = out.text + used;
     const size_t left = sizeof out.text - (size_t)used;

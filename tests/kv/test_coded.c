@@ -204,7 +204,9 @@ static void through_codec(float *x, const coded_case *c, const snug_kv_coding *c
             const float scale = snug_f32_from_f16(snug_planes_encode_vector(codes, v, d));
 
             for (size_t i = 0; i < d; i++)
-                v[i] = scale * (float)snug_planes_level(coding->bits, codes[i] >> (8 - coding->bits)) / 8.0f;
+                v[i] = scale *
+                       (float)snug_planes_level(coding->bits, (uint32_t)codes[i] >> (8 - coding->bits)) /
+                       8.0f;
         } else {
             for (size_t g = 0; g < d; g += coding->group) {
                 uint16_t s, b;
