@@ -117,17 +117,19 @@ static bool on_token(void *user, uint32_t id, const char *text, size_t bytes)
     return !cli_output_is_broken();
 }
 
+/* Ids are written one by one: a list of JSON values would take 40 bytes for each, which no plan counts. */
 static cli_exit print_json(generation *run)
 {
     const snug_generate_result *result = &run->result;
     const uint32_t read = result->prompt_tokens - result->reused_tokens;
-    json_t *ids = json_array();
 
+    cli_print("{\"ids\": [");
     for (uint32_t i = 0; i < result->generated_tokens; i++)
-        json_array_append_new(ids, json_integer((json_int_t)run->answer_ids.id[i]));
-    cli_write_json(
-        json_pack("{s:s%,s:o,s:I,s:I,s:I,s:s,s:s,s:f,s:f,s:f,s:s,s:o,s:o}", "text",
-                  run->answer.data ? run->answer.data : "", run->answer.bytes, "ids", ids, "prompt_tokens",
+        cli_print("%s%u", i ? ", " : "", run->answer_ids.id[i]);
+    cli_print("], ");
+    cli_write_json_members(
+        json_pack("{s:s%,s:I,s:I,s:I,s:s,s:s,s:f,s:f,s:f,s:s,s:o,s:o}", "text",
+                  run->answer.data ? run->answer.data : "", run->answer.bytes, "prompt_tokens",
                   (json_int_t)result->prompt_tokens, "generated_tokens", (json_int_t)result->generated_tokens,
                   "recomputed_tokens", (json_int_t)result->recomputed_tokens, "recompute_reason",
                   snug_recompute_reason_name(result->recompute_reason), "stop", snug_stop_name(result->stop),
@@ -137,7 +139,7 @@ static cli_exit print_json(generation *run)
                                         result->decode_ns),
                   "first_token_ms", (double)result->first_token_ns / 1e6, "model", run->engine.path, "kv",
                   cli_cache_json(&run->engine), "memory", cli_report_memory_json(&run->engine)));
-    cli_print("\n");
+    cli_print("}\n");
     return result->stop == SNUG_STOP_INTERRUPTED ? CLI_INTERRUPTED : CLI_DONE;
 }
 

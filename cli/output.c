@@ -99,15 +99,25 @@ void cli_write(const char *bytes, size_t count)
         check_output(fwrite(bytes, 1, count, stdout) == count);
 }
 
-void cli_write_json(json_t *value)
+static void write_json(json_t *value, size_t flags)
 {
     if (!value) {
         output_errno = ENOMEM;
         return;
     }
     if (!output_errno)
-        check_output(json_dumpf(value, stdout, JSON_ENCODE_ANY | JSON_REAL_PRECISION(12)) == 0);
+        check_output(json_dumpf(value, stdout, JSON_ENCODE_ANY | JSON_REAL_PRECISION(12) | flags) == 0);
     json_decref(value);
+}
+
+void cli_write_json(json_t *value)
+{
+    write_json(value, 0);
+}
+
+void cli_write_json_members(json_t *object)
+{
+    write_json(object, JSON_EMBED);
 }
 
 void cli_flush(void)

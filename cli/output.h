@@ -39,7 +39,8 @@ void cli_report(const char *format, ...) SNUG_PRINTF(1, 2);
 /* To standard output. After a failure nothing more is written, and cli_output_finish() tells. */
 void cli_print(const char *format, ...) SNUG_PRINTF(1, 2);
 void cli_write(const char *bytes, size_t count);
-void cli_write_json(json_t *value); /* takes the reference; NULL means that memory ran out */
+void cli_write_json(json_t *value);          /* takes the reference; NULL means that memory ran out */
+void cli_write_json_members(json_t *object); /* the same without the braces around it */
 void cli_flush(void);
 
 /* Whether writing failed. */

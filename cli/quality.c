@@ -30,13 +30,14 @@ typedef struct row_sums {
 static row_sums sum_row(const float *logits, size_t count)
 {
     row_sums sums = { 0, 0.0 };
-    double sum = 0.0;
+    double sum = 1.0; /* of the top itself */
 
     for (size_t i = 1; i < count; i++)
         if (logits[i] > logits[sums.top])
             sums.top = i;
     for (size_t i = 0; i < count; i++)
-        sum += exp((double)logits[i] - (double)logits[sums.top]);
+        if (i != sums.top)
+            sum += exp((double)logits[i] - (double)logits[sums.top]);
     sums.log_sum = log(sum) + (double)logits[sums.top];
     return sums;
 }
