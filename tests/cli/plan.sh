@@ -28,11 +28,14 @@ run plan -m "$model" --context 4096 --memory-limit $limit
 is 'status of the table below need' "$status" 3
 has 'the table' "$out" 'It does not fit. What would:'
 grep -oE -- '^  --.* needs' "$work/out" | sed 's/ needs//' >"$work/suggestions"
-[ -s "$work/suggestions" ] || fail 'there are suggestions' "$out"
-while read -ra words; do
-    run plan -m "$model" --context 4096 --memory-limit $limit "${words[@]}"
-    is "the suggestion ${words[*]} fits" "$status" 0
-done <"$work/suggestions"
+# A sanitizer's own memory grows from plan to plan: what fitted in one does not in the next.
+if [ -z "${SANITIZED-}" ]; then
+    [ -s "$work/suggestions" ] || fail 'there are suggestions' "$out"
+    while read -ra words; do
+        run plan -m "$model" --context 4096 --memory-limit $limit "${words[@]}"
+        is "the suggestion ${words[*]} fits" "$status" 0
+    done <"$work/suggestions"
+fi
 
 run plan -m "$model"
 is 'status of the table' "$status" 0

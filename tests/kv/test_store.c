@@ -17,6 +17,7 @@
 #include "kv/kv.h"
 #include "memory/memory.h"
 #include "os/machine.h"
+#include "tests/support/sanitizer.h"
 
 #define MIB ((uint64_t)1 << 20)
 
@@ -96,11 +97,13 @@ static void truncating_returns_pages_to_the_system(void **state)
 {
     const size_t width = 8 * 128;
     const uint32_t tokens = 4096;
-    float *x = calloc(tokens * width, sizeof *x);
+    float *x;
     uint64_t full, after, expected, empty;
     rig r;
 
     (void)state;
+    TEST_SKIP_UNDER_SANITIZERS();
+    x = calloc(tokens * width, sizeof *x);
     assert_non_null(x);
     rig_open(&r, 8, 128, tokens, SNUG_KV_FORMAT_F16, 1);
     empty = snug_os_process_memory_read().anonymous_bytes;

@@ -18,6 +18,7 @@
 #include <snug/snug.h>
 
 #include "tests/support/golden.h"
+#include "tests/support/sanitizer.h"
 
 #define FOLDER SNUG_SHARED_FOLDER "/fixtures/gguf/"
 
@@ -228,35 +229,20 @@ static bool is_for_all_levels(const fixture *f)
 
 /* What sanitizers cost: the address sanitizer sees every file at one level and two chunks, the thread
  * sanitizer sees the same code in test_golden. */
-#if defined(__SANITIZE_ADDRESS__)
-#    define IS_SLOW true
-#elif defined(__has_feature)
-#    define IS_SLOW __has_feature(address_sanitizer)
-#else
-#    define IS_SLOW false
-#endif
-#if defined(__SANITIZE_THREAD__)
-#    define IS_TOO_SLOW true
-#elif defined(__has_feature)
-#    define IS_TOO_SLOW __has_feature(thread_sanitizer)
-#else
-#    define IS_TOO_SLOW false
-#endif
-
 static void check_all(bool exact)
 {
     if (fixture_count == 0) {
         printf("SKIPPED: %s is not there\n", FOLDER);
         skip();
     }
-    if (IS_TOO_SLOW) {
+    if (TEST_UNDER_TSAN) {
         printf("SKIPPED: would take minutes under the thread sanitizer\n");
         skip();
     }
     for (size_t i = 0; i < fixture_count; i++) {
-        check_file(&fixtures[i], exact, IS_SLOW ? snug_cpu_detect() : SNUG_CPU_AUTO);
+        check_file(&fixtures[i], exact, TEST_UNDER_ASAN ? snug_cpu_detect() : SNUG_CPU_AUTO);
         for (int level = SNUG_CPU_C;
-             !IS_SLOW && is_for_all_levels(&fixtures[i]) && level < (int)snug_cpu_detect(); level++)
+             !TEST_UNDER_ASAN && is_for_all_levels(&fixtures[i]) && level < (int)snug_cpu_detect(); level++)
             check_file(&fixtures[i], exact, (snug_cpu_level)level);
     }
 }

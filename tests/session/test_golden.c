@@ -19,6 +19,7 @@
 #include <snug/snug.h>
 
 #include "tests/support/golden.h"
+#include "tests/support/sanitizer.h"
 
 typedef struct fixture {
     const char *folder;
@@ -231,15 +232,7 @@ static const fixture fixtures[] = {
 /* Threads are what the thread sanitizer looks at, at ten times the cost: three fixtures show them all. */
 static void skip_if_slow(const fixture *f)
 {
-#if defined(__SANITIZE_THREAD__)
-    const bool is_slow = true;
-#elif defined(__has_feature)
-    const bool is_slow = __has_feature(thread_sanitizer);
-#else
-    const bool is_slow = false;
-#endif
-
-    if (is_slow && f > &fixtures[2]) {
+    if (TEST_UNDER_TSAN && f > &fixtures[2]) {
         printf("SKIPPED: %s would take minutes under the thread sanitizer\n", f->folder);
         skip();
     }

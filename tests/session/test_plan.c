@@ -17,19 +17,9 @@
 
 #include <snug/snug.h>
 
-#define ALLOWANCE ((uint64_t)2 * 1000 * 1000)
+#include "tests/support/sanitizer.h"
 
-static bool is_under_sanitizer(void)
-{
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-    return true;
-#elif defined(__has_feature)
-#    if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-    return true;
-#    endif
-#endif
-    return false;
-}
+#define ALLOWANCE ((uint64_t)2 * 1000 * 1000)
 
 /* In the child: 0 when the promise held. */
 static int fill_context(const char *folder, uint32_t context, const snug_kv_retention *retention)
@@ -99,10 +89,7 @@ static void check(const char *folder, uint32_t context, snug_kv_retention retent
         printf("SKIPPED: %s is not there\n", folder);
         skip();
     }
-    if (is_under_sanitizer()) {
-        printf("SKIPPED: a sanitizer's own memory would be measured\n");
-        skip();
-    }
+    TEST_SKIP_UNDER_SANITIZERS();
     fflush(stdout);
     child = fork();
     assert_true(child >= 0);
