@@ -4,8 +4,9 @@
  * one layer of 8 KV heads of 128, what they read, its share of the machine's bandwidth, and the factor over
  * f16.
  *
- *   attention [TOKENS ...]      1024 4096 16384 32768 if none is given
+ *   attention [--cpu-time] [TOKENS ...]      1024 4096 16384 32768 if none is given
  *
+ * --cpu-time: the processor's time of one thread, for a machine that others use (peak.h).
  * The cache that is read is one of several that lie one after the other, so that none is found in the
  * processor's caches. The best of some rounds counts; bandwidth is measured between them.
  */
@@ -18,7 +19,6 @@
 #include "base/status.h"
 #include "codec/affine.h"
 #include "kernels/kernels.h"
-#include "os/machine.h"
 #include "os/pages.h"
 #include "peak.h"
 
@@ -65,6 +65,7 @@ typedef struct job {
     uint32_t group;
     float query[GROUP_MAX * HEAD_DIM];
     unsigned char *scratch[THREADS_MAX];
+    bench_clock clock;
     float result; /* kept, so that the work cannot be left out */
 } job;
 
@@ -115,8 +116,15 @@ static void attend_part(void *user, size_t part, uint32_t worker)
     for (size_t tile = first; tile < last; tile++) {
         unsigned char *at = j->cache + (tile * HEADS + part % HEADS) * 2 * j->format->side_bytes;
 
+        unsigned char *next = at + (tile + 1 < last ? HEADS * 2 * j->format->side_bytes : 0);
+        const snug_tile next_key = side_at(j->format, next);
+        const snug_tile next_value = side_at(j->format, next + j->format->side_bytes);
+
         task.key = side_at(j->format, at);
         task.value = side_at(j->format, at + j->format->side_bytes);
+        task.next_key = &next_key;
+        task.next_value = &next_value;
+        task.attend.next_key = next_key.rows;
         task.attend.key = task.key.rows;
         task.attend.value = task.value.rows;
         if (snug_tile_is_coded(j->format->kind))
@@ -134,7 +142,7 @@ static double measure(job *j, snug_work *work, unsigned char *buffer)
     const size_t bytes = j->tiles * HEADS * 2 * j->format->side_bytes;
     const size_t layers = BUFFER_BYTES / bytes;
     const size_t parts = snug_divide_up(j->tiles, RUN_TILES) * HEADS;
-    const uint64_t start = snug_os_clock_ns();
+    const uint64_t start = bench_clock_ns(j->clock);
     size_t tokens = 0;
     double seconds;
 
@@ -142,7 +150,7 @@ static double measure(job *j, snug_work *work, unsigned char *buffer)
         j->cache = buffer + tokens % layers * bytes;
         snug_work_run(work, attend_part, j, parts);
         tokens++;
-        seconds = (double)(snug_os_clock_ns() - start) * 1e-9;
+        seconds = (double)(bench_clock_ns(j->clock) - start) * 1e-9;
     } while (seconds < ROUND_SECONDS);
     return seconds / (double)tokens;
 }
@@ -156,7 +164,7 @@ static void measure_formats(job *j, snug_work *work, unsigned char *buffer, size
     for (size_t f = 0; f < SNUG_COUNT(formats); f++)
         best[f] = INFINITY;
     for (int round = 0; round < ROUNDS; round++) {
-        bench_peak_improve(&peak, work, BENCH_CLOCK_WALL, buffer, BUFFER_BYTES);
+        bench_peak_improve(&peak, work, j->clock, buffer, BUFFER_BYTES);
         for (size_t f = 0; f < SNUG_COUNT(formats); f++) {
             j->format = &formats[f];
             best[f] = fmin(best[f], measure(j, work, buffer));
@@ -172,9 +180,10 @@ static void measure_formats(job *j, snug_work *work, unsigned char *buffer, size
     }
 }
 
-static snug_status run(const size_t *tokens, size_t count, snug_error *error)
+static snug_status run(bench_clock clock, const size_t *tokens, size_t count, snug_error *error)
 {
     static job j;
+    const uint32_t threads_max = clock == BENCH_CLOCK_CPU ? 1 : THREADS_MAX;
     snug_kernels kernels;
     snug_memory *memory = NULL;
     unsigned char *buffer = snug_os_reserve(BUFFER_BYTES);
@@ -186,11 +195,12 @@ static snug_status run(const size_t *tokens, size_t count, snug_error *error)
     SNUG_TRY(snug_memory_create(&memory, NULL));
     snug_kernels_init(&kernels, SNUG_CPU_AUTO, false);
     j.kernels = &kernels;
+    j.clock = clock;
     for (size_t i = 0; i < SNUG_COUNT(j.query); i++)
         j.query[i] = (float)(i % 7) * 0.01f - 0.03f;
     for (size_t i = 0; i < THREADS_MAX; i++)
         j.scratch[i] = scratch + i * snug_attend_scratch_bytes(HEAD_DIM);
-    for (uint32_t threads = 1; threads <= THREADS_MAX; threads++) {
+    for (uint32_t threads = 1; threads <= threads_max; threads++) {
         snug_work *work;
 
         SNUG_TRY(snug_work_create(&work, memory, threads, error));
@@ -208,21 +218,23 @@ static snug_status run(const size_t *tokens, size_t count, snug_error *error)
 
 int main(int argc, char **argv)
 {
-    size_t tokens[16] = { 1024, 4096, 16384, 32768 };
-    size_t count = 4;
+    static const size_t usual[] = { 1024, 4096, 16384, 32768 };
+    const bool is_cpu_time = argc > 1 && strcmp(argv[1], "--cpu-time") == 0;
+    const int first = is_cpu_time ? 2 : 1;
+    size_t tokens[16];
+    size_t count = 0;
     snug_error error = { SNUG_OK, "" };
 
-    if (argc > 1)
-        count = 0;
-    for (int i = 1; i < argc && count < SNUG_COUNT(tokens); i++) {
+    for (int i = first; i < argc && count < SNUG_COUNT(tokens); i++) {
         tokens[count] = (size_t)strtoul(argv[i], NULL, 10);
         if (tokens[count] < SNUG_TILE_TOKENS || tokens[count] > 65536) {
-            fprintf(stderr, "usage: attention [TOKENS ...], each from 64 to 65536\n");
+            fprintf(stderr, "usage: attention [--cpu-time] [TOKENS ...], each from 64 to 65536\n");
             return 2;
         }
         count++;
     }
-    if (run(tokens, count, &error) != SNUG_OK) {
+    if (run(is_cpu_time ? BENCH_CLOCK_CPU : BENCH_CLOCK_WALL, count > 0 ? tokens : usual,
+            count > 0 ? count : SNUG_COUNT(usual), &error) != SNUG_OK) {
         fprintf(stderr, "attention: %s\n", error.text);
         return 1;
     }

@@ -60,6 +60,11 @@ static walk walk_for(const attend_job *job, uint32_t first, uint32_t last)
     return w;
 }
 
+static uint32_t tile_of_visit(const walk *w, uint32_t visit)
+{
+    return visit < w->sink_visits ? visit : w->first_recent_tile + visit - w->sink_visits;
+}
+
 static part_state state_at(float *base, size_t queries)
 {
     return (part_state){ .max = base, .sum = base + queries, .out = base + 2 * queries };
@@ -152,24 +157,48 @@ static snug_tile tile_of(const snug_kv_store *store, const snug_kv_side *side, u
                                        : snug_kv_side_rows(side, tile, head);
 }
 
-static void attend_tile(const attend_job *job, attend_set *set, uint32_t kv_head, uint32_t tile,
-                        bool as_codes)
+/* One head's keys and values of a visit. */
+typedef struct visit_tile {
+    snug_tile key;
+    snug_tile value;
+    bool as_codes; /* of at least one side */
+} visit_tile;
+
+static visit_tile visit_tile_at(const attend_job *job, const walk *w, uint32_t kv_head, uint32_t visit,
+                                uint32_t position)
 {
     const snug_kv_store *store = job->store;
-    const snug_kernels *kernels = job->kv->kernels;
-    const snug_tile key = tile_of(store, &store->key, tile, kv_head, as_codes);
-    const snug_tile value = tile_of(store, &store->value, tile, kv_head, as_codes);
+    const uint32_t tile = tile_of_visit(w, visit);
+    const bool as_codes = is_coded(store, tile, position);
 
-    if (as_codes && store->has_codes) {
-        set->codes.key = key;
-        set->codes.value = value;
+    return (visit_tile){
+        .key = tile_of(store, &store->key, tile, kv_head, as_codes),
+        .value = tile_of(store, &store->value, tile, kv_head, as_codes),
+        .as_codes = as_codes && store->has_codes,
+    };
+}
+
+/* `next`: the visit after it, or NULL. */
+static void attend_tile(const attend_job *job, attend_set *set, const visit_tile *tile,
+                        const visit_tile *next)
+{
+    const snug_kernels *kernels = job->kv->kernels;
+
+    if (next && next->as_codes != tile->as_codes)
+        next = NULL;
+    if (tile->as_codes) {
+        set->codes.key = tile->key;
+        set->codes.value = tile->value;
+        set->codes.next_key = next ? &next->key : NULL;
+        set->codes.next_value = next ? &next->value : NULL;
         set->has_seen_codes = true;
         kernels->attend_coded(&set->codes);
         return;
     }
-    set->rows.key = key.rows;
-    set->rows.value = value.rows;
-    kernels->attend[store->key.rows->type](&set->rows);
+    set->rows.key = tile->key.rows;
+    set->rows.value = tile->value.rows;
+    set->rows.next_key = next ? next->key.rows : NULL;
+    kernels->attend[job->store->key.rows->type](&set->rows);
 }
 
 /* What tiles of codes gave, turned back and added to what rows gave. */
@@ -198,13 +227,18 @@ static void run_visits(const attend_job *job, attend_set *set, uint32_t kv_head,
                        uint32_t tokens, const walk *w, uint32_t visit_begin, uint32_t visit_end)
 {
     const uint32_t position = job->attention->first_position + first_token;
+    visit_tile tile = { 0 };
+    visit_tile next = visit_tile_at(job, w, kv_head, visit_begin, position);
 
     for (uint32_t visit = visit_begin; visit < visit_end; visit++) {
-        const bool is_sink = visit < w->sink_visits;
-        const uint32_t tile = is_sink ? visit : w->first_recent_tile + visit - w->sink_visits;
+        const bool is_last = visit + 1 == visit_end;
 
-        find_ranges(job, &set->rows, set->ranges, first_token, tokens, tile, is_sink);
-        attend_tile(job, set, kv_head, tile, is_coded(job->store, tile, position));
+        tile = next;
+        if (!is_last)
+            next = visit_tile_at(job, w, kv_head, visit + 1, position);
+        find_ranges(job, &set->rows, set->ranges, first_token, tokens, tile_of_visit(w, visit),
+                    visit < w->sink_visits);
+        attend_tile(job, set, &tile, is_last ? NULL : &next);
     }
     if (set->has_seen_codes)
         fold_codes(job, set);
