@@ -35,6 +35,15 @@ static snug_status make_planes(snug_kv_side *side, snug_memory *memory, size_t t
     return SNUG_OK;
 }
 
+snug_status snug_kv_side_set_bits(snug_kv_side *side, snug_memory *memory, uint32_t bits, snug_error *error)
+{
+    if (bits < 4)
+        SNUG_TRY(make_planes(side, memory, 0, bits, error));
+    side->coding.bits = bits;
+    drop_planes(side, bits);
+    return SNUG_OK;
+}
+
 /* One head's tile from nibbles to the planes of `bits` bits. */
 static void repack(snug_kv_side *side, uint32_t coded_tile, uint32_t head, uint32_t bits)
 {

@@ -46,6 +46,28 @@ void snug_kv_write(snug_kv *kv, uint32_t layer, uint32_t position, const float *
  * be counted so before the next call of snug_kv_truncate(). */
 void snug_kv_set_tokens(snug_kv *kv, uint32_t tokens);
 
+/* Where snug_kv_save() puts bytes. */
+typedef struct snug_kv_sink {
+    snug_status (*put)(void *user, const void *data, size_t bytes, snug_error *error);
+    void *user;
+} snug_kv_sink;
+
+typedef struct snug_kv_bytes {
+    const unsigned char *at;
+    size_t bytes;
+} snug_kv_bytes;
+
+/* The cache as a run of bytes (saved.c), with all that its later tokens see. Takes no memory. Errors: those
+ * of the sink. */
+SNUG_MUST_CHECK snug_status snug_kv_save(const snug_kv *kv, const snug_kv_sink *sink, snug_error *error);
+
+/*
+ * Fill the cache with what was saved from one of the same shape and config; the context may be another. The
+ * bytes need not be sound. On failure the cache is empty. Errors: ARGUMENT (another shape or config), CORRUPT,
+ * FULL (more tokens than the context), OVER_LIMIT, NO_MEMORY.
+ */
+SNUG_MUST_CHECK snug_status snug_kv_load(snug_kv *kv, const snug_kv_bytes *bytes, snug_error *error);
+
 /* Whether the store's invariants hold: bytes committed, rings, counts. For tests and debug assertions. */
 bool snug_kv_is_valid(const snug_kv *kv);
 

@@ -213,6 +213,10 @@ uint32_t snug_kv_store_coded_tiles(const snug_kv_store *store, const snug_kv_sid
 
 /* --- one side (side.c) --- */
 
+/* The width of the codes of a side of planes that has none yet (demotion.c). Errors: OVER_LIMIT, NO_MEMORY. */
+SNUG_MUST_CHECK snug_status snug_kv_side_set_bits(snug_kv_side *side, snug_memory *memory, uint32_t bits,
+                                                  snug_error *error);
+
 /* One head's part of a logical tile. */
 snug_tile snug_kv_side_rows(const snug_kv_side *side, uint32_t tile, uint32_t head);
 snug_tile snug_kv_side_codes(const snug_kv_side *side, uint32_t coded_tile, uint32_t head);

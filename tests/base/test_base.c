@@ -12,6 +12,7 @@
 
 #include <string.h>
 
+#include "base/checksum.h"
 #include "base/size.h"
 #include "base/status.h"
 #include "base/str.h"
@@ -158,11 +159,40 @@ static void finds_utf8_sequences(void **state)
     assert_int_equal(snug_utf8_valid_bytes("\xe2\x82", 2), 0);
 }
 
+/* Against the xxhash package of Python 3, in one piece and in pieces of 1 to 40 bytes. */
+static void checksums_are_those_of_xxh64(void **state)
+{
+    static const struct {
+        size_t bytes;
+        uint64_t checksum;
+    } expected[] = {
+        { 0, 0xef46db3751d8e999 },  { 1, 0xa96c7f0ce858bbb7 },   { 4, 0xfa212ae44b3bb23d },
+        { 7, 0x2744460dd675d2c0 },  { 8, 0x994b676b71ce94dd },   { 31, 0x6711d55e306b5d8f },
+        { 32, 0x7f7b8e3bc5d6e25 },  { 33, 0x9f85eeb4e1cbe9f },   { 63, 0xb7c9968c066cb6a5 },
+        { 64, 0x50d4159a0411632e }, { 100, 0x9ddada11d3dc2d8f }, { 199, 0x7f3aea62b83742f6 },
+    };
+    unsigned char data[200];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof data; i++)
+        data[i] = (unsigned char)(i * 131 + 7);
+    for (size_t i = 0; i < SNUG_COUNT(expected); i++) {
+        for (size_t piece = 1; piece <= 40; piece++) {
+            snug_checksum sum = snug_checksum_begin();
+
+            for (size_t at = 0; at < expected[i].bytes; at += piece)
+                snug_checksum_add(&sum, data + at, snug_min_size(piece, expected[i].bytes - at));
+            assert_true(snug_checksum_end(&sum) == expected[i].checksum);
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(sizes_do_not_wrap),
         cmocka_unit_test(rounds_up),
+        cmocka_unit_test(checksums_are_those_of_xxh64),
         cmocka_unit_test(statuses_have_names_and_numbers),
         cmocka_unit_test(a_sentence_is_written_once_and_prefixed),
         cmocka_unit_test(types_have_layouts),

@@ -14,140 +14,11 @@
 #include <cmocka.h>
 
 #include "base/float16.h"
-#include "base/random.h"
 #include "base/status.h"
 #include "codec/affine.h"
 #include "codec/planes.h"
 #include "codec/rotation.h"
-#include "kv/kv.h"
-#include "kv/parts.h"
-
-enum {
-    KV_HEADS = 2,
-    GROUP = 2,
-    HEADS = KV_HEADS * GROUP,
-    TOKENS = 700,
-    TILE = SNUG_TILE_TOKENS,
-};
-
-typedef struct coded_case {
-    const char *name;
-    snug_kv_config config;
-    uint32_t head_dim;
-    uint32_t window;
-} coded_case;
-
-typedef struct rig {
-    const coded_case *c;
-    snug_memory *memory;
-    snug_kernels kernels;
-    snug_work *work;
-    snug_kv_layer layer[2]; /* the second reads what the first keeps */
-    snug_kv_shape shape;
-    snug_kv_options options;
-    snug_kv *kv;
-    float *key, *value; /* [TOKENS][KV_HEADS][head_dim] */
-    float *query;       /* [TOKENS][HEADS][head_dim] */
-    float *out[2];      /* the same */
-    void *thread_scratch, *parts_scratch;
-} rig;
-
-static float *random_floats(size_t count, uint64_t seed, float shift)
-{
-    snug_random random = { seed };
-    float *x = malloc(count * sizeof *x);
-
-    assert_non_null(x);
-    for (size_t i = 0; i < count; i++)
-        x[i] =
-            (float)(snug_random_unit(&random) + snug_random_unit(&random) + snug_random_unit(&random) - 1.5) *
-                2.0f +
-            shift * (float)(i % 7);
-    return x;
-}
-
-static void rig_open(rig *r, const coded_case *c, uint32_t pass_tokens, uint32_t threads)
-{
-    const size_t d = c->head_dim;
-
-    *r = (rig){ .c = c };
-    assert_int_equal(
-        snug_memory_create(&r->memory, &(snug_memory_options){ .struct_size = sizeof(snug_memory_options) }),
-        SNUG_OK);
-    assert_int_equal(snug_work_create(&r->work, r->memory, threads, NULL), SNUG_OK);
-    snug_kernels_init(&r->kernels, SNUG_CPU_AUTO, false);
-    r->layer[0] =
-        (snug_kv_layer){ .kv_head_count = KV_HEADS, .head_dim = c->head_dim, .window_tokens = c->window };
-    r->layer[1] = r->layer[0];
-    r->layer[1].is_shared = true;
-    r->shape = (snug_kv_shape){ 2, r->layer };
-    r->options = (snug_kv_options){ .struct_size = sizeof r->options,
-                                    .context_tokens = TOKENS,
-                                    .pass_tokens = pass_tokens,
-                                    .config = c->config };
-    assert_int_equal(snug_kv_create(&r->kv, &r->shape, r->memory, &r->kernels, &r->options, NULL), SNUG_OK);
-    r->key = random_floats(TOKENS * KV_HEADS * d, 1, 0.1f);
-    r->value = random_floats(TOKENS * KV_HEADS * d, 2, 0.0f);
-    r->query = random_floats(TOKENS * HEADS * d, 3, 0.0f);
-    r->out[0] = calloc(TOKENS * HEADS * d, sizeof(float));
-    r->out[1] = calloc(TOKENS * HEADS * d, sizeof(float));
-    r->thread_scratch = aligned_alloc(64, (threads * snug_kv_thread_scratch_bytes(d) + 63) / 64 * 64);
-    r->parts_scratch = aligned_alloc(64, (snug_kv_parts_scratch_bytes(HEADS, c->head_dim) + 63) / 64 * 64);
-}
-
-static void rig_close(rig *r)
-{
-    snug_kv_destroy(r->kv);
-    snug_work_destroy(r->work);
-    assert_int_equal(snug_memory_read_all(r->memory).used_bytes, 0);
-    snug_memory_destroy(r->memory);
-    free(r->key);
-    free(r->value);
-    free(r->query);
-    free(r->out[0]);
-    free(r->out[1]);
-    free(r->thread_scratch);
-    free(r->parts_scratch);
-}
-
-/* One chunk through both layers, as a model's layers drive it. */
-static void compute(rig *r, uint32_t first, uint32_t tokens)
-{
-    const size_t d = r->c->head_dim;
-
-    assert_int_equal(snug_kv_grow(r->kv, first + tokens, NULL), SNUG_OK);
-    for (uint32_t layer = 0; layer < 2; layer++) {
-        uint32_t piece;
-
-        for (uint32_t done = 0; done < tokens; done += piece) {
-            const uint32_t at = first + done;
-            const uint32_t room = snug_kv_make_room(r->kv, r->work, layer, at, r->thread_scratch);
-
-            piece = tokens - done < room ? tokens - done : room;
-            for (uint32_t t = at; t < at + piece && layer == 0; t++)
-                snug_kv_write(r->kv, 0, t, r->key + t * KV_HEADS * d, r->value + t * KV_HEADS * d);
-            snug_kv_attend(r->kv, r->work,
-                           &(snug_kv_attention){ .layer = layer,
-                                                 .head_count = HEADS,
-                                                 .first_position = at,
-                                                 .tokens = piece,
-                                                 .is_piece = piece < tokens,
-                                                 .scale = 1.0f / sqrtf((float)d),
-                                                 .query = r->query + at * HEADS * d,
-                                                 .out = r->out[layer] + at * HEADS * d,
-                                                 .thread_scratch = r->thread_scratch,
-                                                 .parts_scratch = r->parts_scratch });
-        }
-    }
-    snug_kv_set_tokens(r->kv, first + tokens);
-    assert_true(snug_kv_is_valid(r->kv));
-}
-
-static void compute_to(rig *r, uint32_t end, uint32_t chunk)
-{
-    for (uint32_t at = snug_kv_tokens(r->kv); at < end; at = snug_kv_tokens(r->kv))
-        compute(r, at, end - at < chunk ? end - at : chunk);
-}
+#include "tests/kv/coded_rig.h"
 
 /* --- what it should be --------------------------------------------------------------------------------- */
 
@@ -276,56 +147,10 @@ static double difference(const rig *r, const float *out, uint32_t head)
     return worst;
 }
 
-#define PLANES(bits)                                                                                         \
-    {                                                                                                        \
-        SNUG_KV_FORMAT_PLANES, bits, 0                                                                       \
-    }
-#define AFFINE(bits, group)                                                                                  \
-    {                                                                                                        \
-        SNUG_KV_FORMAT_AFFINE, bits, group                                                                   \
-    }
-#define F16                                                                                                  \
-    {                                                                                                        \
-        SNUG_KV_FORMAT_F16, 0, 0                                                                             \
-    }
-#define ALL                                                                                                  \
-    {                                                                                                        \
-        SNUG_KV_RETENTION_ALL, 0, 0                                                                          \
-    }
-#define ROTATING(n, sinks)                                                                                   \
-    {                                                                                                        \
-        SNUG_KV_RETENTION_ROTATING, n, sinks                                                                 \
-    }
-#define CHUNKED(n)                                                                                           \
-    {                                                                                                        \
-        SNUG_KV_RETENTION_CHUNKED, n, 0                                                                      \
-    }
-
-static const coded_case cases[] = {
-    { "planes 8", { PLANES(8), PLANES(8), 0, 0, ALL }, 64, 0 },
-    { "planes 6", { PLANES(6), PLANES(6), 0, 0, ALL }, 64, 0 },
-    { "planes 5", { PLANES(5), PLANES(5), 0, 0, ALL }, 64, 0 },
-    { "planes 4", { PLANES(4), PLANES(4), 0, 0, ALL }, 64, 0 },
-    { "planes 3", { PLANES(3), PLANES(3), 0, 0, ALL }, 64, 0 },
-    { "planes 2", { PLANES(2), PLANES(2), 0, 0, ALL }, 64, 0 },
-    { "planes 5/3, sinks and tail", { PLANES(5), PLANES(3), 16, 100, ALL }, 80, 0 },
-    { "affine 8", { AFFINE(8, 64), AFFINE(8, 64), 0, 0, ALL }, 64, 0 },
-    { "affine 4/3", { AFFINE(4, 32), AFFINE(3, 64), 4, 64, ALL }, 128, 0 },
-    { "keys only", { PLANES(4), F16, 0, 0, ALL }, 64, 0 },
-    { "values only", { F16, PLANES(4), 70, 1, ALL }, 64, 0 },
-    { "keys planes, values affine", { PLANES(6), AFFINE(5, 32), 16, 65, ALL }, 96, 0 },
-    { "rotating", { PLANES(4), PLANES(4), 0, 0, ROTATING(300, 10) }, 64, 0 },
-    { "rotating, exact sinks and tail", { PLANES(5), PLANES(4), 70, 66, ROTATING(333, 70) }, 64, 0 },
-    { "rotating, less than the tail", { PLANES(5), PLANES(4), 4, 300, ROTATING(200, 4) }, 64, 0 },
-    { "chunked", { PLANES(4), PLANES(4), 16, 0, CHUNKED(256) }, 64, 0 },
-    { "a window", { PLANES(8), PLANES(8), 16, 32, ALL }, 64, 200 },
-    { "a window in a rotating cache", { AFFINE(8, 32), PLANES(8), 16, 0, ROTATING(400, 8) }, 64, 300 },
-};
-
 static void attends_as_the_formats_say(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < SNUG_COUNT(cases); i++) {
+    for (size_t i = 0; i < case_count; i++) {
         static const uint32_t chunks[] = { 700, 64, 100 };
         const snug_kv_config *config = &cases[i].config;
         const uint32_t key_bits = config->key.format == SNUG_KV_FORMAT_PLANES ? config->key.bits : 8;
@@ -339,7 +164,7 @@ static void attends_as_the_formats_say(void **state)
         for (size_t k = 0; k < SNUG_COUNT(chunks); k++) {
             rig r;
 
-            rig_open(&r, &cases[i], chunks[k], 2);
+            rig_open(&r, &cases[i], TOKENS, chunks[k], 2);
             compute_to(&r, TOKENS, chunks[k]);
             for (uint32_t layer = 0; layer < 2; layer++) {
                 for (uint32_t head = 0; head < HEADS; head += 3) {
@@ -359,13 +184,13 @@ static void attends_as_the_formats_say(void **state)
 static void token_by_token_and_threads_give_the_same(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < SNUG_COUNT(cases); i++) {
+    for (size_t i = 0; i < case_count; i++) {
         const size_t bytes = TOKENS * HEADS * cases[i].head_dim * sizeof(float);
         rig one, many, threads;
 
-        rig_open(&one, &cases[i], 1, 1);
-        rig_open(&many, &cases[i], 300, 1);
-        rig_open(&threads, &cases[i], 300, 2);
+        rig_open(&one, &cases[i], TOKENS, 1, 1);
+        rig_open(&many, &cases[i], TOKENS, 300, 1);
+        rig_open(&threads, &cases[i], TOKENS, 300, 2);
         compute_to(&one, TOKENS, 1);
         compute_to(&many, TOKENS, 300);
         compute_to(&threads, TOKENS, 300);
@@ -383,10 +208,10 @@ static void token_by_token_and_threads_give_the_same(void **state)
 static void takes_what_was_estimated(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < SNUG_COUNT(cases); i++) {
+    for (size_t i = 0; i < case_count; i++) {
         rig r;
 
-        rig_open(&r, &cases[i], 100, 1);
+        rig_open(&r, &cases[i], TOKENS, 100, 1);
         for (uint32_t tokens = 100; tokens <= TOKENS; tokens += 100) {
             uint64_t bytes;
 
@@ -412,9 +237,9 @@ static void rewinds_into_codes(void **state)
         float worst = 0.0f;
         rig r, fresh;
 
-        rig_open(&fresh, &c, 128, 1);
+        rig_open(&fresh, &c, TOKENS, 128, 1);
         compute_to(&fresh, TOKENS, 128);
-        rig_open(&r, &c, 128, 1);
+        rig_open(&r, &c, TOKENS, 128, 1);
         compute_to(&r, TOKENS, 128);
         assert_int_equal(snug_kv_truncate(r.kv, ends[i]), ends[i]);
         assert_true(snug_kv_is_valid(r.kv));
@@ -450,7 +275,7 @@ static void demoted_is_encoded_at_that_width(void **state)
         uint64_t estimated, before;
         rig demoted, direct;
 
-        rig_open(&demoted, &from, 100, 2);
+        rig_open(&demoted, &from, TOKENS, 100, 2);
         compute_to(&demoted, 500, 100);
         for (int i = 0; i < 6 && step[i]; i++) {
             const snug_kv_target target = { .struct_size = sizeof target,
@@ -466,7 +291,7 @@ static void demoted_is_encoded_at_that_width(void **state)
             to.config.key.bits = to.config.value.bits = step[i];
         }
         compute_to(&demoted, TOKENS, 100);
-        rig_open(&direct, &to, 100, 2);
+        rig_open(&direct, &to, TOKENS, 100, 2);
         compute_to(&direct, TOKENS, 100);
         assert_memory_equal(demoted.out[0] + last, direct.out[0] + last,
                             100 * (size_t)HEADS * from.head_dim * sizeof(float));
@@ -490,7 +315,7 @@ static void one_side_or_layer_is_demoted_alone(void **state)
     rig r;
 
     (void)state;
-    rig_open(&r, &c, 100, 1);
+    rig_open(&r, &c, TOKENS, 100, 1);
     compute_to(&r, 500, 100);
     assert_int_equal(snug_kv_demote(r.kv, &keys, &bytes, NULL), SNUG_OK);
     snug_kv_read_info(&info, r.kv);
@@ -501,7 +326,7 @@ static void one_side_or_layer_is_demoted_alone(void **state)
     assert_int_equal(snug_kv_demote(r.kv, &beyond, &bytes, &error), SNUG_ERR_ARGUMENT);
     rig_close(&r);
 
-    rig_open(&r, &affine, 100, 1);
+    rig_open(&r, &affine, TOKENS, 100, 1);
     compute_to(&r, 500, 100);
     assert_int_equal(snug_kv_demote(r.kv, &keys, &bytes, &error), SNUG_ERR_UNSUPPORTED);
     assert_non_null(strstr(error.text, "affine codes of 8 bits, which cannot lose bits in place"));

@@ -1,0 +1,413 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * saved.c - a cache as a run of bytes, and back. Tiles are written as they are stored, so that what is loaded
+ * is bit for bit what was saved; docs/cache-file.md has the layout.
+ *
+ * Tiles go by their logical numbers: a cache of another context, whose rings are of another size, takes those
+ * that it has a place for. What a query may still see must be among them, or the bytes are refused.
+ */
+#include "kv/parts.h"
+
+#include <string.h>
+
+#include "base/status.h"
+
+#define RUNS_MAX 2
+
+/* Logical tiles: those that stay, and those that are in the ring now. */
+typedef struct tile_runs {
+    snug_kv_range run[RUNS_MAX]; /* in tiles; the second begins where the first ends, or later */
+} tile_runs;
+
+/* The head of a layer: everything but its tiles. In the file as it is here, little-endian. */
+typedef struct layer_head {
+    uint32_t kv_head_count;
+    uint32_t head_dim;
+    uint32_t is_shared;
+    uint32_t coded_end;
+    uint32_t is_rewound;
+    uint32_t bits[2]; /* keys, values: of now */
+    uint32_t has_codes[2];
+    tile_runs rows[2];
+    tile_runs codes[2];
+} layer_head;
+
+/* Before the layers. */
+typedef struct cache_head {
+    snug_kv_config config;
+    uint32_t tokens;
+    uint32_t written;
+    uint32_t layer_count;
+} cache_head;
+
+/* Both are nothing but numbers of 32 bits. */
+_Static_assert(sizeof(layer_head) == (9 + 4 * 4) * 4, "no padding in the file");
+_Static_assert(sizeof(cache_head) == (3 + 3 + 2 + 3 + 3) * 4, "no padding in the file");
+
+static snug_kv_side *side_of(const snug_kv_store *store, int which)
+{
+    return (snug_kv_side *)(uintptr_t)(which == 0 ? &store->key : &store->value);
+}
+
+/* --- which tiles there are ----------------------------------------------------------------------------- */
+
+/* Of `end` tiles from 0 on, those that have a place. */
+static tile_runs runs_of(const snug_kv_places *places, uint32_t end)
+{
+    tile_runs runs = { { { 0, end }, { end, end } } };
+
+    if (places->ring_tiles != SNUG_KV_UNBOUNDED && end > places->fixed_tiles) {
+        runs.run[0].end = places->fixed_tiles;
+        runs.run[1].begin = places->fixed_tiles;
+        if (end - places->fixed_tiles > places->ring_tiles)
+            runs.run[1].begin = end - places->ring_tiles;
+    }
+    return runs;
+}
+
+static uint32_t codes_end(const snug_kv_store *store)
+{
+    return store->coded_end + store->is_rewound;
+}
+
+/* Rows of a side: all its tiles, or those that are not codes. */
+static tile_runs row_runs(const snug_kv_store *store, const snug_kv_side *side, uint32_t tokens)
+{
+    const uint32_t tiles = snug_kv_tiles_for(tokens);
+    tile_runs runs;
+
+    if (!side->has_codes)
+        return runs_of(&side->exact, tiles);
+    runs = (tile_runs){ { { 0, store->first_tiles }, { codes_end(store), tiles } } };
+    if (runs.run[0].end > tiles)
+        runs.run[0].end = tiles;
+    if (runs.run[1].begin > tiles)
+        runs.run[1].begin = tiles;
+    return runs;
+}
+
+/* Codes of a side, counted from the layer's first_tiles on. */
+static tile_runs code_runs(const snug_kv_store *store, const snug_kv_side *side)
+{
+    return side->has_codes ? runs_of(&side->coded, codes_end(store) - store->first_tiles) : (tile_runs){ 0 };
+}
+
+static bool runs_have(const tile_runs *runs, uint32_t tile)
+{
+    return (tile >= runs->run[0].begin && tile < runs->run[0].end) ||
+           (tile >= runs->run[1].begin && tile < runs->run[1].end);
+}
+
+static bool runs_are_sound(const tile_runs *runs, uint32_t end)
+{
+    return runs->run[0].begin <= runs->run[0].end && runs->run[0].end <= runs->run[1].begin &&
+           runs->run[1].begin <= runs->run[1].end && runs->run[1].end <= end;
+}
+
+/* --- the bytes of a tile -------------------------------------------------------------------------------- */
+
+#define PIECES_MAX (SNUG_CODES_PLANE_COUNT + 1)
+
+typedef struct piece {
+    unsigned char *at; /* NULL: only the size counts */
+    size_t bytes;
+} piece;
+
+/* Where a tile of rows or codes lies, all heads of it; returns how many pieces. */
+static int tile_pieces(piece pieces[PIECES_MAX], const snug_kv_side *side, uint32_t tile, bool as_codes)
+{
+    const size_t place = as_codes ? snug_kv_place(&side->coded, tile) : snug_kv_place(&side->exact, tile);
+    int count = 0;
+
+    if (!as_codes) {
+        pieces[count++] =
+            (piece){ side->exact_pages.base + place * side->exact_tile_bytes, side->exact_tile_bytes };
+        return count;
+    }
+    const size_t scale_bytes = side->kv_head_count * side->scale_bytes;
+
+    pieces[count++] = (piece){ side->scales.base + place * scale_bytes, scale_bytes };
+    for (int plane = 0; plane < SNUG_CODES_PLANE_COUNT; plane++) {
+        const size_t bytes =
+            side->kv_head_count * snug_codes_plane_bytes((snug_codes_plane)plane, side->head_dim);
+
+        if (snug_codes_has_plane(side->coding.bits, (snug_codes_plane)plane))
+            pieces[count++] = (piece){ side->plane[plane].base + place * bytes, bytes };
+    }
+    return count;
+}
+
+/* --- saving --------------------------------------------------------------------------------------------- */
+
+static snug_status put_tiles(const snug_kv_side *side, const tile_runs *runs, bool as_codes,
+                             const snug_kv_sink *sink, snug_error *error)
+{
+    piece pieces[PIECES_MAX];
+
+    for (int r = 0; r < RUNS_MAX; r++)
+        for (uint32_t tile = runs->run[r].begin; tile < runs->run[r].end; tile++) {
+            const int count = tile_pieces(pieces, side, tile, as_codes);
+
+            for (int i = 0; i < count; i++)
+                SNUG_TRY(sink->put(sink->user, pieces[i].at, pieces[i].bytes, error));
+        }
+    return SNUG_OK;
+}
+
+static layer_head head_of(const snug_kv_store *store, uint32_t tokens)
+{
+    layer_head head = {
+        .kv_head_count = store->shape.kv_head_count,
+        .head_dim = store->shape.head_dim,
+        .is_shared = store->shape.is_shared,
+        .coded_end = store->coded_end,
+        .is_rewound = store->is_rewound,
+    };
+
+    for (int i = 0; i < 2 && !store->shape.is_shared; i++) {
+        const snug_kv_side *side = side_of(store, i);
+
+        head.bits[i] = side->coding.bits;
+        head.has_codes[i] = side->has_codes;
+        head.rows[i] = row_runs(store, side, tokens);
+        head.codes[i] = code_runs(store, side);
+    }
+    return head;
+}
+
+snug_status snug_kv_save(const snug_kv *kv, const snug_kv_sink *sink, snug_error *error)
+{
+    cache_head cache = { .tokens = kv->tokens, .written = kv->written, .layer_count = kv->layer_count };
+
+    cache.config = kv->config;
+    SNUG_TRY(sink->put(sink->user, &cache, sizeof cache, error));
+    for (uint32_t i = 0; i < kv->layer_count; i++) {
+        const layer_head head = head_of(&kv->store[i], kv->tokens);
+
+        SNUG_TRY(sink->put(sink->user, &head, sizeof head, error));
+    }
+    for (uint32_t i = 0; i < kv->layer_count; i++) {
+        const layer_head head = head_of(&kv->store[i], kv->tokens);
+
+        for (int s = 0; s < 2 && !head.is_shared; s++) {
+            const snug_kv_side *side = side_of(&kv->store[i], s);
+
+            SNUG_TRY(put_tiles(side, &head.rows[s], false, sink, error));
+            SNUG_TRY(put_tiles(side, &head.codes[s], true, sink, error));
+        }
+    }
+    return SNUG_OK;
+}
+
+/* --- loading -------------------------------------------------------------------------------------------- */
+
+#define NOT_ONE "what is said to be a saved cache is not one: "
+
+static snug_status take(void *out, snug_kv_bytes *in, size_t bytes, snug_error *error)
+{
+    if (in->bytes < bytes)
+        SNUG_FAIL(error, SNUG_ERR_CORRUPT, NOT_ONE "it ends %zu bytes early", bytes - in->bytes);
+    if (out)
+        memcpy(out, in->at, bytes);
+    in->at += bytes;
+    in->bytes -= bytes;
+    return SNUG_OK;
+}
+
+static bool is_same_coding(const snug_kv_coding *a, const snug_kv_coding *b)
+{
+    return a->format == b->format && a->bits == b->bits && a->group == b->group;
+}
+
+static bool is_same_config(const snug_kv_config *a, const snug_kv_config *b)
+{
+    return is_same_coding(&a->key, &b->key) && is_same_coding(&a->value, &b->value) &&
+           a->first_exact_tokens == b->first_exact_tokens &&
+           a->recent_exact_tokens == b->recent_exact_tokens && a->retention.kind == b->retention.kind &&
+           a->retention.max_tokens == b->retention.max_tokens &&
+           a->retention.sink_tokens == b->retention.sink_tokens;
+}
+
+static snug_status check_cache(const snug_kv *kv, const cache_head *head, snug_error *error)
+{
+    if (head->layer_count != kv->layer_count)
+        SNUG_FAIL(error, SNUG_ERR_ARGUMENT, "the saved cache has %u layers, the model %u", head->layer_count,
+                  kv->layer_count);
+    if (!is_same_config(&head->config, &kv->config))
+        SNUG_FAIL(
+            error, SNUG_ERR_ARGUMENT,
+            "the cache was saved as keys %s of %u bits, values %s of %u bits, %s, %u tokens at most, %u "
+            "sinks, %u first and %u newest tokens exact; it is to be loaded as %s %u, %s %u, %s, %u, "
+            "%u, %u, %u: give the options it was saved with",
+            snug_kv_format_name(head->config.key.format), head->config.key.bits,
+            snug_kv_format_name(head->config.value.format), head->config.value.bits,
+            snug_kv_retention_name(head->config.retention.kind), head->config.retention.max_tokens,
+            head->config.retention.sink_tokens, head->config.first_exact_tokens,
+            head->config.recent_exact_tokens, snug_kv_format_name(kv->config.key.format), kv->config.key.bits,
+            snug_kv_format_name(kv->config.value.format), kv->config.value.bits,
+            snug_kv_retention_name(kv->config.retention.kind), kv->config.retention.max_tokens,
+            kv->config.retention.sink_tokens, kv->config.first_exact_tokens, kv->config.recent_exact_tokens);
+    if (head->tokens > head->written)
+        SNUG_FAIL(error, SNUG_ERR_CORRUPT, NOT_ONE "%u of %u tokens", head->tokens, head->written);
+    if (head->written > kv->context_tokens)
+        SNUG_FAIL(error, SNUG_ERR_FULL,
+                  "the saved conversation has reached %u tokens, but the context holds %u: raise the context",
+                  head->written, kv->context_tokens);
+    return SNUG_OK;
+}
+
+/* Whether all that the last token saw, and later ones may see, is among the tiles of the file. */
+static bool has_what_is_seen(const snug_kv_store *store, const snug_kv_side *side, const layer_head *head,
+                             int s, uint32_t tokens)
+{
+    const uint32_t last = tokens > 0 ? tokens - 1 : 0;
+    const uint32_t begin = snug_kv_rule_recent(&store->rule, last).begin / SNUG_TILE_TOKENS;
+    const uint32_t sinks = snug_kv_tiles_for(snug_kv_rule_sinks(&store->rule, last).end);
+
+    for (uint32_t tile = 0; tile < snug_kv_tiles_for(tokens); tile++) {
+        const bool is_code = side->has_codes && tile >= store->first_tiles && tile < codes_end(store);
+
+        if (tile >= sinks && tile < begin)
+            continue;
+        if (is_code ? !runs_have(&head->codes[s], tile - store->first_tiles)
+                    : !runs_have(&head->rows[s], tile))
+            return false;
+    }
+    return true;
+}
+
+/* An empty side: what bits its codes will have. */
+static snug_status set_bits(snug_kv *kv, snug_kv_side *side, uint32_t bits, uint32_t most, snug_error *error)
+{
+    if (!side->has_codes || side->coding.bits == bits)
+        return SNUG_OK;
+    if (!snug_codes_bits_ok(bits) || bits > most || side->coding.format != SNUG_KV_FORMAT_PLANES)
+        SNUG_FAIL(error, SNUG_ERR_CORRUPT, NOT_ONE "%u bits in the place of %u", bits, most);
+    return snug_kv_side_set_bits(side, kv->memory, bits, error);
+}
+
+/* The last tile that can be codes when there are `tiles`. */
+static uint32_t most_codes(const snug_kv_store *store, uint32_t tiles)
+{
+    return store->has_codes && tiles > store->first_tiles ? tiles : store->first_tiles;
+}
+
+/* Whether the side has places for all of its tiles. */
+static bool has_places(const snug_kv_store *store, const snug_kv_side *side, uint32_t tiles)
+{
+    const uint32_t codes = codes_end(store) - store->first_tiles;
+
+    return !side->has_codes ||
+           (snug_kv_places_used(&side->coded, codes) <= side->coded_tiles &&
+            (tiles <= codes_end(store) || tiles - codes_end(store) <= side->exact.ring_tiles));
+}
+
+static snug_status check_side(const snug_kv_store *store, const snug_kv_side *side, const layer_head *head,
+                              int s, uint32_t tokens, snug_error *error)
+{
+    const uint32_t codes = codes_end(store) - store->first_tiles;
+
+    if (!runs_are_sound(&head->rows[s], snug_kv_tiles_for(tokens)) ||
+        !runs_are_sound(&head->codes[s], side->has_codes ? codes : 0) ||
+        !has_places(store, side, snug_kv_tiles_for(tokens)) ||
+        !has_what_is_seen(store, side, head, s, tokens))
+        SNUG_FAIL(error, SNUG_ERR_CORRUPT, NOT_ONE "tokens are missing");
+    return SNUG_OK;
+}
+
+/* A layer's figures, of a cache that is empty. */
+static snug_status load_head(snug_kv *kv, snug_kv_store *store, const layer_head *head, uint32_t tokens,
+                             snug_error *error)
+{
+    const uint32_t tiles = snug_kv_tiles_for(tokens);
+    const uint32_t most[2] = { kv->config.key.bits, kv->config.value.bits };
+
+    if (head->kv_head_count != store->shape.kv_head_count || head->head_dim != store->shape.head_dim ||
+        head->is_shared != store->shape.is_shared)
+        SNUG_FAIL(error, SNUG_ERR_ARGUMENT, "the saved cache is of a model of another shape");
+    if (store->shape.is_shared)
+        return SNUG_OK;
+    if (head->is_rewound > 1 || head->coded_end < store->first_tiles ||
+        head->coded_end > most_codes(store, tiles) ||
+        head->coded_end + head->is_rewound > most_codes(store, tiles))
+        SNUG_FAIL(error, SNUG_ERR_CORRUPT, NOT_ONE "%u of %u tiles are codes", head->coded_end, tiles);
+    store->coded_end = store->coded_before = head->coded_end;
+    store->is_rewound = head->is_rewound;
+    for (int s = 0; s < 2; s++) {
+        SNUG_TRY(set_bits(kv, side_of(store, s), head->bits[s], most[s], error));
+        SNUG_TRY(check_side(store, side_of(store, s), head, s, tokens, error));
+    }
+    return SNUG_OK;
+}
+
+/* Tiles of one kind; those that this cache has no place for are passed over. */
+static snug_status take_tiles(const snug_kv_side *side, const tile_runs *saved, const tile_runs *wanted,
+                              bool as_codes, snug_kv_bytes *in, snug_error *error)
+{
+    piece pieces[PIECES_MAX];
+
+    for (int r = 0; r < RUNS_MAX; r++)
+        for (uint32_t tile = saved->run[r].begin; tile < saved->run[r].end; tile++) {
+            const int count = tile_pieces(pieces, side, tile, as_codes);
+
+            for (int i = 0; i < count; i++)
+                SNUG_TRY(take(runs_have(wanted, tile) ? pieces[i].at : NULL, in, pieces[i].bytes, error));
+        }
+    return SNUG_OK;
+}
+
+static snug_status load_tiles(snug_kv *kv, const snug_kv_bytes *heads, snug_kv_bytes *in, snug_error *error)
+{
+    snug_kv_bytes at = *heads;
+
+    for (uint32_t i = 0; i < kv->layer_count; i++) {
+        const snug_kv_store *store = &kv->store[i];
+        layer_head head;
+
+        SNUG_TRY(take(&head, &at, sizeof head, error));
+        for (int s = 0; s < 2 && !head.is_shared; s++) {
+            const snug_kv_side *side = side_of(store, s);
+            const tile_runs rows = row_runs(store, side, kv->tokens);
+            const tile_runs codes = code_runs(store, side);
+
+            SNUG_TRY(take_tiles(side, &head.rows[s], &rows, false, in, error));
+            SNUG_TRY(take_tiles(side, &head.codes[s], &codes, true, in, error));
+        }
+    }
+    if (in->bytes > 0)
+        SNUG_FAIL(error, SNUG_ERR_CORRUPT, NOT_ONE "%zu bytes too many", in->bytes);
+    return SNUG_OK;
+}
+
+static snug_status load(snug_kv *kv, const snug_kv_bytes *bytes, snug_error *error)
+{
+    snug_kv_bytes in = *bytes;
+    snug_kv_bytes heads;
+    cache_head cache;
+
+    SNUG_TRY(take(&cache, &in, sizeof cache, error));
+    SNUG_TRY(check_cache(kv, &cache, error));
+    heads = in;
+    for (uint32_t i = 0; i < kv->layer_count; i++) {
+        layer_head head;
+
+        SNUG_TRY(take(&head, &in, sizeof head, error));
+        SNUG_TRY(load_head(kv, &kv->store[i], &head, cache.tokens, error));
+    }
+    SNUG_TRY(snug_kv_grow(kv, cache.tokens, error));
+    kv->tokens = cache.tokens;
+    kv->written = cache.written;
+    return load_tiles(kv, &heads, &in, error);
+}
+
+snug_status snug_kv_load(snug_kv *kv, const snug_kv_bytes *bytes, snug_error *error)
+{
+    snug_status status;
+
+    (void)snug_kv_truncate(kv, 0);
+    status = load(kv, bytes, error);
+    if (status != SNUG_OK)
+        (void)snug_kv_truncate(kv, 0);
+    SNUG_ASSERT_DEBUG(snug_kv_is_valid(kv));
+    return status;
+}

@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * replace.c - replace.h on flock, fsync and rename.
+ */
+#define _DEFAULT_SOURCE
+
+#include "os/replace.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/status.h"
+#include "os/read.h"
+
+#define PARTIAL ".partial"
+
+static snug_status fail_with_errno(const snug_os_replace *replace, int code, snug_error *error)
+{
+    char reason[128];
+
+    snug_os_error_text(code, reason, sizeof reason);
+    return snug_fail(error, SNUG_ERR_IO, "cannot write '%.300s': %s", replace->path, reason);
+}
+
+/* Whether what was opened is still what the name stands for: another process may have put it in its place
+ * between our opening and our locking. */
+static bool is_still_there(const snug_os_replace *replace)
+{
+    struct stat opened, named;
+
+    return fstat(replace->file, &opened) == 0 && stat(replace->partial, &named) == 0 &&
+           opened.st_ino == named.st_ino && opened.st_dev == named.st_dev;
+}
+
+/* Opened, locked and ours; else the errno. */
+static int open_partial(snug_os_replace *replace)
+{
+    int code;
+
+    do {
+        replace->file = open(replace->partial, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+        if (replace->file < 0)
+            return errno;
+        if (flock(replace->file, LOCK_EX | LOCK_NB) == 0) {
+            if (is_still_there(replace))
+                return ftruncate(replace->file, 0) == 0 ? 0 : errno;
+            code = 0;
+        } else {
+            code = errno;
+        }
+        close(replace->file);
+    } while (code == 0);
+    return code;
+}
+
+snug_status snug_os_replace_begin(snug_os_replace *replace, const char *path, snug_error *error)
+{
+    struct stat info;
+    int code;
+
+    if (strlen(path) + sizeof PARTIAL > sizeof replace->partial)
+        SNUG_FAIL(error, SNUG_ERR_ARGUMENT, "the path '%.100s...' is longer than %zu bytes", path,
+                  sizeof replace->partial - sizeof PARTIAL);
+    snprintf(replace->path, sizeof replace->path, "%s", path);
+    snprintf(replace->partial, sizeof replace->partial, "%.*s%s",
+             (int)(sizeof replace->partial - sizeof PARTIAL), path, PARTIAL);
+    if (stat(path, &info) == 0 && !S_ISREG(info.st_mode))
+        SNUG_FAIL(error, SNUG_ERR_IO, "cannot write '%.300s': it is there, and not a file", path);
+    code = open_partial(replace);
+    if (code == EWOULDBLOCK)
+        SNUG_FAIL(error, SNUG_ERR_IO, "cannot write '%.300s': another process is just writing it", path);
+    return code == 0 ? SNUG_OK : fail_with_errno(replace, code, error);
+}
+
+snug_status snug_os_replace_write(snug_os_replace *replace, const void *data, size_t bytes, snug_error *error)
+{
+    const unsigned char *at = data;
+
+    while (bytes > 0) {
+        const ssize_t written = write(replace->file, at, bytes);
+
+        if (written < 0 && errno == EINTR)
+            continue;
+        if (written < 0)
+            return fail_with_errno(replace, errno, error);
+        at += written;
+        bytes -= (size_t)written;
+    }
+    return SNUG_OK;
+}
+
+/* The name itself must reach the disk, too. Not every file system can do that for a folder: no error. */
+static void sync_folder(const char *path)
+{
+    char folder[SNUG_OS_PATH_BYTES];
+    const char *slash = strrchr(path, '/');
+    int file;
+
+    if (!slash)
+        snprintf(folder, sizeof folder, ".");
+    else
+        snprintf(folder, sizeof folder, "%.*s", slash == path ? 1 : (int)(slash - path), path);
+    file = open(folder, O_RDONLY | O_CLOEXEC | O_DIRECTORY);
+    if (file < 0)
+        return;
+    (void)fsync(file);
+    close(file);
+}
+
+snug_status snug_os_replace_end(snug_os_replace *replace, snug_error *error)
+{
+    if (fsync(replace->file) != 0 || rename(replace->partial, replace->path) != 0) {
+        const int code = errno;
+
+        snug_os_replace_cancel(replace);
+        return fail_with_errno(replace, code, error);
+    }
+    close(replace->file);
+    sync_folder(replace->path);
+    return SNUG_OK;
+}
+
+void snug_os_replace_cancel(snug_os_replace *replace)
+{
+    (void)unlink(replace->partial); /* while it is locked: nobody else's */
+    close(replace->file);
+}
