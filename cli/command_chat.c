@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/status.h"
+#include "cli/cache_file.h"
 #include "cli/conversation.h"
 #include "cli/engine.h"
 #include "cli/input.h"
@@ -318,6 +319,8 @@ static cli_exit prepare(chat *talk, const cli_options *options)
         cli_engine_explain(&talk->engine);
     if (status == CLI_DONE)
         status = cli_engine_start(&talk->engine);
+    if (status == CLI_DONE)
+        status = cli_cache_file_load(&talk->engine);
     return status;
 }
 
@@ -334,6 +337,10 @@ cli_exit cli_command_chat(const cli_options *options)
             cli_report("%s, %u tokens of context. /help lists commands, Ctrl-D leaves.\n", talk.engine.path,
                        talk.engine.plan.context_tokens);
         status = run_loop(&talk);
+
+        const cli_exit kept = cli_cache_file_save(&talk.engine, NULL);
+
+        status = status == CLI_DONE ? kept : status;
     }
     cli_engine_close(&talk.engine);
     cli_conversation_free(&talk.conversation);

@@ -9,6 +9,7 @@
 
 #include "base/status.h"
 #include "cli/cache.h"
+#include "cli/cache_file.h"
 #include "cli/engine.h"
 #include "cli/input.h"
 #include "cli/report.h"
@@ -31,6 +32,8 @@ static cli_exit read_prompt(generation *run, const cli_options *options)
 {
     snug_error error = { SNUG_OK, "" };
 
+    if (!options->prompt && !options->prompt_ids && cli_cache_file_is_there(options))
+        return CLI_DONE; /* it goes on where the file ends */
     if (!options->prompt == !options->prompt_ids)
         return cli_fail(CLI_USAGE,
                         options->prompt
@@ -81,7 +84,7 @@ static cli_exit encode_prompt(generation *run, const cli_options *options)
     snug_error error = { SNUG_OK, "" };
     snug_status status;
 
-    if (options->prompt_ids)
+    if (!options->prompt)
         return CLI_DONE;
     if (options->raw && options->system)
         return cli_fail(CLI_USAGE, "--system needs the chat template that --raw leaves out");
@@ -99,6 +102,21 @@ static cli_exit encode_prompt(generation *run, const cli_options *options)
     if (status == SNUG_OK && run->prompt_ids.count == 0)
         return cli_fail(CLI_USAGE, "the prompt has no tokens");
     return status == SNUG_OK ? CLI_DONE : cli_fail_error(&error);
+}
+
+/* What the cache file holds is the prompt where there is no other. */
+static cli_exit continue_cache_file(generation *run)
+{
+    const snug_session *session = run->engine.session;
+    snug_error error = { SNUG_OK, "" };
+
+    if (snug_session_tokens(session) == 0)
+        return cli_fail(CLI_USAGE, "there is no prompt, and the cache file holds no tokens to go on from");
+    if (cli_ids_alloc(&run->prompt_ids, snug_session_tokens(session), &error) != SNUG_OK)
+        return cli_fail_error(&error);
+    run->prompt_ids.count = snug_session_tokens(session);
+    memcpy(run->prompt_ids.id, snug_session_ids(session), run->prompt_ids.count * sizeof *run->prompt_ids.id);
+    return CLI_DONE;
 }
 
 /* --- the answer ---------------------------------------------------------------------------------------- */
@@ -128,10 +146,11 @@ static cli_exit print_json(generation *run)
         cli_print("%s%u", i ? ", " : "", run->answer_ids.id[i]);
     cli_print("], ");
     cli_write_json_members(
-        json_pack("{s:s%,s:I,s:I,s:I,s:s,s:s,s:f,s:f,s:f,s:s,s:o,s:o}", "text",
+        json_pack("{s:s%,s:I,s:I,s:I,s:I,s:s,s:s,s:f,s:f,s:f,s:s,s:o,s:o}", "text",
                   run->answer.data ? run->answer.data : "", run->answer.bytes, "prompt_tokens",
-                  (json_int_t)result->prompt_tokens, "generated_tokens", (json_int_t)result->generated_tokens,
-                  "recomputed_tokens", (json_int_t)result->recomputed_tokens, "recompute_reason",
+                  (json_int_t)result->prompt_tokens, "reused_tokens", (json_int_t)result->reused_tokens,
+                  "generated_tokens", (json_int_t)result->generated_tokens, "recomputed_tokens",
+                  (json_int_t)result->recomputed_tokens, "recompute_reason",
                   snug_recompute_reason_name(result->recompute_reason), "stop", snug_stop_name(result->stop),
                   "prefill_tokens_per_second", cli_tokens_per_second(read, result->prefill_ns),
                   "decode_tokens_per_second",
@@ -246,7 +265,24 @@ static cli_exit prepare(generation *run, const cli_options *options)
         cli_engine_explain(&run->engine);
     if (status == CLI_DONE)
         status = cli_engine_start(&run->engine);
+    if (status == CLI_DONE)
+        status = cli_cache_file_load(&run->engine);
+    if (status == CLI_DONE && !options->prompt && !options->prompt_ids)
+        status = continue_cache_file(run);
     return status;
+}
+
+/* The last token was told, but not computed: it belongs to what comes next. Whether the answer succeeded or
+ * not, what was computed is kept. */
+static cli_exit keep(generation *run, cli_exit status)
+{
+    const uint32_t generated = run->result.generated_tokens;
+    const uint32_t *last = generated > 0 ? &run->answer_ids.id[generated - 1] : NULL;
+    const bool is_computed =
+        snug_session_tokens(run->engine.session) >= run->result.prompt_tokens + generated;
+    const cli_exit kept = cli_cache_file_save(&run->engine, is_computed ? NULL : last);
+
+    return status == CLI_DONE ? kept : status;
 }
 
 cli_exit cli_command_generate(const cli_options *options)
@@ -258,7 +294,7 @@ cli_exit cli_command_generate(const cli_options *options)
     if (status == CLI_DONE)
         status = prepare(&run, options);
     if (status == CLI_DONE)
-        status = answer(&run, options);
+        status = keep(&run, answer(&run, options));
     cli_engine_close(&run.engine);
     cli_ids_free(&run.prompt_ids);
     cli_ids_free(&run.answer_ids);

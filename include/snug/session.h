@@ -109,6 +109,24 @@ SNUG_API const float *snug_session_logits(const snug_session *session);
  */
 SNUG_API uint32_t snug_session_truncate(snug_session *session, uint32_t tokens);
 
+/*
+ * Write the conversation to `path`, tokens and cache, as a file that takes the place of an older one as a
+ * whole or not at all: whoever is killed meanwhile leaves the old one. It holds what was said: only its owner
+ * may read it. Takes no memory. Cost: the bytes of the cache, written and synced. Errors: IO, ARGUMENT.
+ */
+SNUG_API SNUG_MUST_CHECK snug_status snug_session_save(const snug_session *session, const char *path,
+                                                       snug_error *error);
+
+/*
+ * Continue the conversation saved at `path`, in place of the session's own: the cache is bit for bit what it
+ * was. The model and the cache's config must be those it was saved with; context, threads and chunk may be
+ * others. There are no logits before the next token is computed.
+ * Errors: IO, CORRUPT (damaged, not such a file), UNSUPPORTED (of a newer version), ARGUMENT (another model
+ * or config), FULL (longer than the context): the session is as it was. OVER_LIMIT, NO_MEMORY: it is empty.
+ */
+SNUG_API SNUG_MUST_CHECK snug_status snug_session_load(snug_session *session, const char *path,
+                                                       snug_error *error);
+
 typedef enum snug_stop {
     SNUG_STOP_EOS = 1,         /* the model ended its answer */
     SNUG_STOP_MAX_TOKENS = 2,  /* as many tokens as were asked for */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * checksum.c - XXH64: four lanes take 8 bytes each of every stripe of 32; in the end they are merged, and what
- * is left of the data, at most 31 bytes, is mixed in.
+ * checksum.c - XXH64: four lanes take 8 bytes each of every stripe of 32; in the end they are merged, and
+ * what is left of the data, at most 31 bytes, is mixed in.
  */
 #include "base/checksum.h"
 

@@ -57,14 +57,14 @@ typedef struct snug_kv_bytes {
     size_t bytes;
 } snug_kv_bytes;
 
-/* The cache as a run of bytes (saved.c), with all that its later tokens see. Takes no memory. Errors: those
- * of the sink. */
+/* The cache as a run of bytes (saved.c), with all that later tokens see. Takes no memory. Errors: those of
+ * the sink. */
 SNUG_MUST_CHECK snug_status snug_kv_save(const snug_kv *kv, const snug_kv_sink *sink, snug_error *error);
 
 /*
  * Fill the cache with what was saved from one of the same shape and config; the context may be another. The
- * bytes need not be sound. On failure the cache is empty. Errors: ARGUMENT (another shape or config), CORRUPT,
- * FULL (more tokens than the context), OVER_LIMIT, NO_MEMORY.
+ * bytes need not be sound. Errors: ARGUMENT (another config), FULL (more tokens than the context): nothing
+ * changed; CORRUPT, OVER_LIMIT, NO_MEMORY: the cache may be empty now.
  */
 SNUG_MUST_CHECK snug_status snug_kv_load(snug_kv *kv, const snug_kv_bytes *bytes, snug_error *error);
 

@@ -213,7 +213,8 @@ uint32_t snug_kv_store_coded_tiles(const snug_kv_store *store, const snug_kv_sid
 
 /* --- one side (side.c) --- */
 
-/* The width of the codes of a side of planes that has none yet (demotion.c). Errors: OVER_LIMIT, NO_MEMORY. */
+/* The width of the codes of a side of planes that has none yet (demotion.c). Errors: OVER_LIMIT,
+ * NO_MEMORY. */
 SNUG_MUST_CHECK snug_status snug_kv_side_set_bits(snug_kv_side *side, snug_memory *memory, uint32_t bits,
                                                   snug_error *error);
 

@@ -8,6 +8,7 @@
  */
 #include "kv/parts.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/status.h"
@@ -228,25 +229,47 @@ static bool is_same_config(const snug_kv_config *a, const snug_kv_config *b)
            a->retention.sink_tokens == b->retention.sink_tokens;
 }
 
+typedef struct config_words {
+    char text[200];
+} config_words;
+
+static int put_coding(char *out, size_t capacity, const char *side, const snug_kv_coding *coding)
+{
+    const int bytes = snprintf(out, capacity, "%s %s", side, snug_kv_format_name(coding->format));
+
+    return !snug_kv_format_is_coded(coding->format)
+               ? bytes
+               : bytes + snprintf(out + bytes, capacity - (size_t)bytes, " of %u bits", coding->bits);
+}
+
+/* "keys planes of 4 bits, values f16, rotating over 256 tokens with 4 sinks, the first 16 and ...". */
+static config_words words_of(const snug_kv_config *config)
+{
+    const snug_kv_retention *retention = &config->retention;
+    config_words words;
+    char *at = words.text, *end = words.text + sizeof words.text;
+
+    at += put_coding(at, (size_t)(end - at), "keys", &config->key);
+    at += put_coding(at, (size_t)(end - at), ", values", &config->value);
+    if (retention->max_tokens > 0)
+        at +=
+            snprintf(at, (size_t)(end - at), ", %s over %u tokens with %u sinks",
+                     snug_kv_retention_name(retention->kind), retention->max_tokens, retention->sink_tokens);
+    if (snug_kv_format_is_coded(config->key.format) || snug_kv_format_is_coded(config->value.format))
+        snprintf(at, (size_t)(end - at), ", the first %u and the newest %u tokens exact",
+                 config->first_exact_tokens, config->recent_exact_tokens);
+    return words;
+}
+
 static snug_status check_cache(const snug_kv *kv, const cache_head *head, snug_error *error)
 {
     if (head->layer_count != kv->layer_count)
         SNUG_FAIL(error, SNUG_ERR_ARGUMENT, "the saved cache has %u layers, the model %u", head->layer_count,
                   kv->layer_count);
     if (!is_same_config(&head->config, &kv->config))
-        SNUG_FAIL(
-            error, SNUG_ERR_ARGUMENT,
-            "the cache was saved as keys %s of %u bits, values %s of %u bits, %s, %u tokens at most, %u "
-            "sinks, %u first and %u newest tokens exact; it is to be loaded as %s %u, %s %u, %s, %u, "
-            "%u, %u, %u: give the options it was saved with",
-            snug_kv_format_name(head->config.key.format), head->config.key.bits,
-            snug_kv_format_name(head->config.value.format), head->config.value.bits,
-            snug_kv_retention_name(head->config.retention.kind), head->config.retention.max_tokens,
-            head->config.retention.sink_tokens, head->config.first_exact_tokens,
-            head->config.recent_exact_tokens, snug_kv_format_name(kv->config.key.format), kv->config.key.bits,
-            snug_kv_format_name(kv->config.value.format), kv->config.value.bits,
-            snug_kv_retention_name(kv->config.retention.kind), kv->config.retention.max_tokens,
-            kv->config.retention.sink_tokens, kv->config.first_exact_tokens, kv->config.recent_exact_tokens);
+        SNUG_FAIL(error, SNUG_ERR_ARGUMENT,
+                  "the cache was saved as %s; it is to be loaded as %s: give the options it was saved with",
+                  words_of(&head->config).text, words_of(&kv->config).text);
     if (head->tokens > head->written)
         SNUG_FAIL(error, SNUG_ERR_CORRUPT, NOT_ONE "%u of %u tokens", head->tokens, head->written);
     if (head->written > kv->context_tokens)
@@ -356,7 +379,8 @@ static snug_status take_tiles(const snug_kv_side *side, const tile_runs *saved, 
     return SNUG_OK;
 }
 
-static snug_status load_tiles(snug_kv *kv, const snug_kv_bytes *heads, snug_kv_bytes *in, snug_error *error)
+static snug_status load_tiles(const snug_kv *kv, const snug_kv_bytes *heads, snug_kv_bytes *in,
+                              snug_error *error)
 {
     snug_kv_bytes at = *heads;
 
@@ -379,33 +403,34 @@ static snug_status load_tiles(snug_kv *kv, const snug_kv_bytes *heads, snug_kv_b
     return SNUG_OK;
 }
 
-static snug_status load(snug_kv *kv, const snug_kv_bytes *bytes, snug_error *error)
+/* What comes after the head, into an empty cache. */
+static snug_status load_layers(snug_kv *kv, const cache_head *cache, const snug_kv_bytes *bytes,
+                               snug_error *error)
 {
     snug_kv_bytes in = *bytes;
-    snug_kv_bytes heads;
-    cache_head cache;
 
-    SNUG_TRY(take(&cache, &in, sizeof cache, error));
-    SNUG_TRY(check_cache(kv, &cache, error));
-    heads = in;
     for (uint32_t i = 0; i < kv->layer_count; i++) {
         layer_head head;
 
         SNUG_TRY(take(&head, &in, sizeof head, error));
-        SNUG_TRY(load_head(kv, &kv->store[i], &head, cache.tokens, error));
+        SNUG_TRY(load_head(kv, &kv->store[i], &head, cache->tokens, error));
     }
-    SNUG_TRY(snug_kv_grow(kv, cache.tokens, error));
-    kv->tokens = cache.tokens;
-    kv->written = cache.written;
-    return load_tiles(kv, &heads, &in, error);
+    SNUG_TRY(snug_kv_grow(kv, cache->tokens, error));
+    kv->tokens = cache->tokens;
+    kv->written = cache->written;
+    return load_tiles(kv, bytes, &in, error);
 }
 
 snug_status snug_kv_load(snug_kv *kv, const snug_kv_bytes *bytes, snug_error *error)
 {
+    snug_kv_bytes in = *bytes;
+    cache_head cache;
     snug_status status;
 
+    SNUG_TRY(take(&cache, &in, sizeof cache, error));
+    SNUG_TRY(check_cache(kv, &cache, error));
     (void)snug_kv_truncate(kv, 0);
-    status = load(kv, bytes, error);
+    status = load_layers(kv, &cache, &in, error);
     if (status != SNUG_OK)
         (void)snug_kv_truncate(kv, 0);
     SNUG_ASSERT_DEBUG(snug_kv_is_valid(kv));

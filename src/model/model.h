@@ -153,6 +153,12 @@ const snug_family *snug_family_find(snug_str model_type);
 /* All names, for sentences: "llama, qwen3". */
 void snug_family_names(char *out, size_t capacity);
 
+/*
+ * Which model this is: the same files give the same number. Cost: a page or two of each tensor. Not proof
+ * against somebody who wants it to be the same.
+ */
+uint64_t snug_model_fingerprint(const snug_model *model);
+
 /* --- what families use to bind ------------------------------------------------------------------------- */
 
 /*
