@@ -10,11 +10,10 @@
 #include "base/status.h"
 #include "codec/tile.h"
 
-#define BLOCK_CODES      64
-#define BLOCK_LANES      16
-#define BLOCK_STEPS      4
-#define PADDING_CODE     0x80
-#define NIBBLE_BYTES_MAX ((size_t)SNUG_TILE_TOKENS * SNUG_HEAD_DIM_MAX / 2)
+#define BLOCK_CODES  64
+#define BLOCK_LANES  16
+#define BLOCK_STEPS  4
+#define PADDING_CODE 0x80
 
 /* How many bits of a code a plane has, and where they stand in it. */
 static const struct {
@@ -185,78 +184,51 @@ void snug_codes_load(uint8_t *codes, const snug_codes_tile *tile, snug_codes_sid
     }
 }
 
-/* N4 of one tile becomes T2 T1A T1B of that tile. */
-static void repack_tile(unsigned char *tile, size_t head_dim)
+/* --- from nibbles to planes of 2, 1 and 1 bits ----------------------------------------------------------
+ * Eight codes at a time, a byte each in a 64-bit word: 16 times as fast as code by code. */
+
+/* The eight codes that begin at `at` of a pair of blocks: those of its first block, or of its second. */
+static uint64_t nibbles_at(const unsigned char *at, size_t block)
 {
-    unsigned char nibbles[NIBBLE_BYTES_MAX];
-    unsigned char *plane = tile;
+    uint64_t word;
 
-    memcpy(nibbles, tile, snug_codes_plane_bytes(SNUG_CODES_N4, head_dim));
-    for (unsigned p = SNUG_CODES_T2; p <= SNUG_CODES_T1B; p++) {
-        for (size_t block = 0; block < snug_codes_padded(head_dim); block++) {
-            uint8_t code[BLOCK_CODES];
-            uint8_t field[BLOCK_CODES];
+    memcpy(&word, at, sizeof word);
+    return word >> (block % 2 * 4) & 0x0f0f0f0f0f0f0f0f;
+}
 
-            get_block(code, nibbles, 4, block);
-            for (size_t i = 0; i < BLOCK_CODES; i++)
-                code[i] = (uint8_t)(code[i] << 4);
-            cut_bits(field, code, (snug_codes_plane)p);
-            put_block(plane, planes_of_code[p].bits, block, field);
-        }
-        plane += snug_codes_plane_bytes((snug_codes_plane)p, head_dim);
+/* Bit `bit` of each of the eight bytes, the first byte's lowest: each product 2^(8 j) x 2^(7 (8 - j)) puts
+ * one into the highest byte, and no two meet below it. */
+static unsigned char bit_of_each(uint64_t bytes, unsigned bit)
+{
+    return (unsigned char)((bytes >> bit & 0x0101010101010101) * 0x0102040810204080 >> 56);
+}
+
+static void repack_block(const snug_codes_tile *tile, size_t block)
+{
+    const unsigned char *pair = tile->plane[SNUG_CODES_N4] + block / 2 * BLOCK_CODES;
+
+    for (size_t half = 0; half < 16 && tile->plane[SNUG_CODES_T2]; half += 8) {
+        uint64_t word = 0;
+
+        for (size_t k = 0; k < 4; k++)
+            word |= (nibbles_at(pair + k * 16 + half, block) >> 2 & 0x0303030303030303) << (2 * k);
+        memcpy(tile->plane[SNUG_CODES_T2] + block * 16 + half, &word, sizeof word);
+    }
+    for (size_t j = 0; j < 8; j++) {
+        const uint64_t codes = nibbles_at(pair + j * 8, block);
+
+        if (tile->plane[SNUG_CODES_T1A])
+            tile->plane[SNUG_CODES_T1A][block * 8 + j] = bit_of_each(codes, 1);
+        if (tile->plane[SNUG_CODES_T1B])
+            tile->plane[SNUG_CODES_T1B][block * 8 + j] = bit_of_each(codes, 0);
     }
 }
 
-static void swap_bytes(unsigned char *a, unsigned char *b, size_t n)
+void snug_codes_repack(const snug_codes_tile *tile, size_t head_dim)
 {
-    unsigned char held[256];
-
-    for (size_t done = 0; done < n;) {
-        const size_t part = snug_min_size(n - done, sizeof held);
-
-        memcpy(held, a + done, part);
-        memcpy(a + done, b + done, part);
-        memcpy(b + done, held, part);
-        done += part;
-    }
-}
-
-/* [left bytes][right bytes] change places. Each swap brings the shorter one to where it belongs. */
-static void exchange(unsigned char *p, size_t left, size_t right)
-{
-    while (left > 0 && right > 0) {
-        if (left <= right) {
-            swap_bytes(p, p + right, left);
-            right -= left;
-        } else {
-            swap_bytes(p, p + left, right);
-            p += right;
-            left -= right;
-        }
-    }
-}
-
-/* `count` times [left bytes][right bytes] become all the left ones, then all the right ones. */
-static void gather_parts(unsigned char *p, size_t count, size_t left, size_t right)
-{
-    const size_t first = count / 2;
-    const size_t second = count - first;
-
-    if (count < 2)
-        return;
-    gather_parts(p, first, left, right);
-    gather_parts(p + first * (left + right), second, left, right);
-    exchange(p + first * left, first * right, second * left);
-}
-
-void snug_codes_repack(unsigned char *planes, size_t tiles, size_t head_dim)
-{
-    const size_t nibble_bytes = snug_codes_plane_bytes(SNUG_CODES_N4, head_dim);
-    const size_t half = nibble_bytes / 2;
+    const size_t blocks = snug_codes_padded(head_dim) * SNUG_TILE_TOKENS / BLOCK_CODES;
 
     SNUG_ASSERT(head_dim >= 1 && head_dim <= SNUG_HEAD_DIM_MAX);
-    for (size_t i = 0; i < tiles; i++)
-        repack_tile(planes + i * nibble_bytes, head_dim);
-    gather_parts(planes, tiles, half, half);
-    gather_parts(planes + tiles * half, tiles, half / 2, half / 2);
+    for (size_t block = 0; block < blocks; block++)
+        repack_block(tile, block);
 }

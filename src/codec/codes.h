@@ -8,8 +8,8 @@
  *
  *   8 = N4 P1A P1B P2    6 = N4 P1A P1B    5 = N4 P1A    4 = N4 (or T2 T1A T1B)    3 = T2 T1A    2 = T2
  *
- * From 8 down to 4 planes are dropped. Below, the nibble is repacked once, in place: N4 becomes T2 T1A T1B,
- * and planes are dropped again.
+ * From 8 down to 4 planes are dropped. Below, the nibble is repacked once: N4 becomes T2 T1A T1B, and planes
+ * are dropped again.
  *
  * Within a plane: a block is 16 lanes x 4 steps. Keys: a lane is a token, a step a dim, so that a dot product
  * of 4 bytes adds up the score of one token per 32-bit lane. Values: a lane is a dim, a step a token. Blocks
@@ -74,11 +74,7 @@ void snug_codes_store(const snug_codes_tile *tile, snug_codes_side side, const u
 void snug_codes_load(uint8_t *codes, const snug_codes_tile *tile, snug_codes_side side, size_t head_dim,
                      uint32_t bits);
 
-/*
- * Repack nibbles in place. `planes` holds N4 of `tiles` head tiles of one head size, one after the other;
- * afterwards T2 of all of them, then T1A of all, then T1B of all: what is dropped is in one piece. About
- * log2(tiles) passes over the bytes; no memory asked for.
- */
-void snug_codes_repack(unsigned char *planes, size_t tiles, size_t head_dim);
+/* From N4 the same codes in T2, T1A and T1B, those of them that are not NULL; nothing may overlap. */
+void snug_codes_repack(const snug_codes_tile *tile, size_t head_dim);
 
 #endif /* SNUG_SRC_CODEC_CODES_H */

@@ -47,20 +47,15 @@ snug_status snug_kv_side_set_bits(snug_kv_side *side, snug_memory *memory, uint3
 /* One head's tile from nibbles to the planes of `bits` bits. */
 static void repack(snug_kv_side *side, uint32_t coded_tile, uint32_t head, uint32_t bits)
 {
-    const snug_codes_side which = side->is_key ? SNUG_CODES_KEY : SNUG_CODES_VALUE;
     const uint32_t bits_before = side->coding.bits;
-    uint8_t codes[SNUG_TILE_TOKENS * SNUG_HEAD_DIM_MAX];
-    snug_tile tile;
+    snug_codes_tile codes;
 
-    side->coding.bits = 4;
-    tile = snug_kv_side_codes(side, coded_tile, head);
-    snug_codes_load(codes, &tile.codes, which, side->head_dim, 4);
-    for (size_t i = 0; i < SNUG_TILE_TOKENS * (size_t)side->head_dim; i++)
-        codes[i] = (uint8_t)(codes[i] << 4);
     side->coding.bits = bits;
-    tile = snug_kv_side_codes(side, coded_tile, head);
-    snug_codes_store(&tile.codes, which, codes, side->head_dim, bits);
+    codes = snug_kv_side_codes(side, coded_tile, head).codes;
+    side->coding.bits = 4;
+    codes.plane[SNUG_CODES_N4] = snug_kv_side_codes(side, coded_tile, head).codes.plane[SNUG_CODES_N4];
     side->coding.bits = bits_before;
+    snug_codes_repack(&codes, side->head_dim);
 }
 
 /* Fewer bits for `tiles` tiles of codes, all that the side has; on failure nothing changed. */

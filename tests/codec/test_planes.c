@@ -87,17 +87,10 @@ static void drop_planes(rig *r, uint32_t bits)
 
 static void repack(rig *r, size_t head_dim)
 {
-    unsigned char *nibbles = r->plane[0][SNUG_CODES_N4];
-
-    snug_codes_repack(nibbles, 1, head_dim);
-    r->tile.codes.plane[SNUG_CODES_N4] = NULL;
-    for (unsigned p = SNUG_CODES_T2; p <= SNUG_CODES_T1B; p++) {
-        const size_t bytes = snug_codes_plane_bytes((snug_codes_plane)p, head_dim);
-
-        memcpy(r->plane[0][p], nibbles, bytes);
+    for (unsigned p = SNUG_CODES_T2; p <= SNUG_CODES_T1B; p++)
         r->tile.codes.plane[p] = r->plane[0][p];
-        nibbles += bytes;
-    }
+    snug_codes_repack(&r->tile.codes, head_dim);
+    r->tile.codes.plane[SNUG_CODES_N4] = NULL;
 }
 
 static void expect_as_direct(rig *r, snug_codes_side side, size_t head_dim, uint32_t bits)
@@ -158,40 +151,6 @@ static void demoted_is_directly_encoded_in_every_order_of_steps(void **state)
             demote_by(r, SNUG_CODES_KEY, head_dims[h], steps);
             demote_by(r, SNUG_CODES_VALUE, head_dims[h], steps);
         }
-    }
-}
-
-static void repacks_many_tiles_in_place(void **state)
-{
-    static const size_t counts[] = { 1, 2, 3, 7, 8, 13 };
-    const size_t head_dim = 80;
-    const size_t bytes = snug_codes_plane_bytes(SNUG_CODES_N4, head_dim);
-    snug_random random = { .state = 12 };
-
-    (void)state;
-    for (size_t c = 0; c < SNUG_COUNT(counts); c++) {
-        const size_t tiles = counts[c];
-        unsigned char *chunk = malloc(tiles * bytes);
-        unsigned char *expected = malloc(tiles * bytes);
-
-        assert_non_null(chunk);
-        assert_non_null(expected);
-        for (size_t t = 0; t < tiles; t++) {
-            uint8_t codes[SNUG_TILE_TOKENS * 80];
-            snug_codes_tile tile = { { 0 } };
-
-            for (size_t i = 0; i < sizeof codes; i++)
-                codes[i] = (uint8_t)snug_random_next(&random);
-            tile.plane[SNUG_CODES_N4] = chunk + t * bytes;
-            snug_codes_store(&tile, SNUG_CODES_KEY, codes, head_dim, 4);
-            tile.plane[SNUG_CODES_T2] = expected + t * bytes / 2;
-            tile.plane[SNUG_CODES_T1A] = expected + tiles * bytes / 2 + t * bytes / 4;
-            snug_codes_store(&tile, SNUG_CODES_KEY, codes, head_dim, 3);
-        }
-        snug_codes_repack(chunk, tiles, head_dim);
-        assert_memory_equal(chunk, expected, tiles * bytes * 3 / 4);
-        free(chunk);
-        free(expected);
     }
 }
 
@@ -485,7 +444,6 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(demoted_is_directly_encoded_in_every_order_of_steps, rig_open,
                                         rig_close),
-        cmocka_unit_test(repacks_many_tiles_in_place),
         cmocka_unit_test_setup_teardown(every_bit_lies_where_kernels_look_for_it, rig_open, rig_close),
         cmocka_unit_test(planes_have_the_bytes_they_should),
         cmocka_unit_test(levels_follow_from_their_formulas),

@@ -120,14 +120,10 @@ static void encode(scene *s, snug_tile *tile, form f, snug_codes_side side, cons
         snug_planes_encode(&(snug_planes_tile){ tile->codes, tile->scale }, side, x, head_dim, f.bits);
     }
     if (f.is_repacked) {
-        const size_t half = snug_codes_plane_bytes(SNUG_CODES_T2, head_dim);
-        unsigned char *planes = tile->codes.plane[SNUG_CODES_N4];
-
-        snug_codes_repack(planes, 1, head_dim);
+        for (unsigned p = SNUG_CODES_T2; p <= SNUG_CODES_T1B; p++)
+            tile->codes.plane[p] = take(s, snug_codes_plane_bytes((snug_codes_plane)p, head_dim));
+        snug_codes_repack(&tile->codes, head_dim);
         tile->codes.plane[SNUG_CODES_N4] = NULL;
-        tile->codes.plane[SNUG_CODES_T2] = planes;
-        tile->codes.plane[SNUG_CODES_T1A] = planes + half;
-        tile->codes.plane[SNUG_CODES_T1B] = planes + half + half / 2;
     }
 }
 
