@@ -289,24 +289,33 @@ static void minus_infinity_makes_no_nan(void **state)
     for_each_level(check_minus_infinity);
 }
 
-/* What a query gets is the same bits beside any others. */
+/* What a query gets is the same bits beside any others: few beside few, many beside many. */
+static void check_beside(const snug_kernels *kernels, snug_type type, size_t queries, size_t others)
+{
+    scene together = create(type, 96, queries, RANGE_CAUSAL);
+
+    attend_tiles(&together, kernels->attend[type]);
+    for (size_t q = 0; q < together.queries; q++) {
+        scene apart = create(type, 96, 1 + others, RANGE_RANDOM);
+
+        memcpy(apart.query + others * 96, together.query + q * 96, 96 * sizeof(float));
+        apart.begin[others] = together.begin[q];
+        apart.end[others] = together.end[q];
+        attend_tiles(&apart, kernels->attend[type]);
+        assert_memory_equal(apart.out + others * 96, together.out + q * 96, 96 * sizeof(float));
+        assert_true(apart.sum[others] == together.sum[q] && apart.max[others] == together.max[q]);
+        destroy(&apart);
+    }
+    destroy(&together);
+}
+
 static void check_alone(const snug_kernels *kernels)
 {
     for (size_t t = 0; t < 2; t++) {
-        scene together = create(types[t], 96, 9, RANGE_CAUSAL);
-
-        attend_tiles(&together, kernels->attend[types[t]]);
-        for (size_t q = 0; q < together.queries; q++) {
-            scene alone = create(types[t], 96, 1, RANGE_CAUSAL);
-
-            memcpy(alone.query, together.query + q * 96, 96 * sizeof(float));
-            alone.end[0] = together.end[q];
-            attend_tiles(&alone, kernels->attend[types[t]]);
-            assert_memory_equal(alone.out, together.out + q * 96, 96 * sizeof(float));
-            assert_true(alone.sum[0] == together.sum[q] && alone.max[0] == together.max[q]);
-            destroy(&alone);
-        }
-        destroy(&together);
+        for (size_t others = 0; others < SNUG_ATTEND_FEW_QUERIES; others++)
+            check_beside(kernels, types[t], SNUG_ATTEND_FEW_QUERIES - 1, others);
+        check_beside(kernels, types[t], SNUG_ATTEND_FEW_QUERIES + 1, 12);
+        check_beside(kernels, types[t], 21, SNUG_ATTEND_FEW_QUERIES);
     }
 }
 

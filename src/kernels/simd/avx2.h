@@ -234,4 +234,13 @@ KERNEL_INLINE void vf_transpose(vf x[VF_LANES])
     }
 }
 
+/* Lane i of the result is the sum of the lanes of x[i], each added up in the same order. */
+KERNEL_INLINE vf vf_sums(const vf x[VF_LANES])
+{
+    const vf low = _mm256_hadd_ps(_mm256_hadd_ps(x[0], x[1]), _mm256_hadd_ps(x[2], x[3]));
+    const vf high = _mm256_hadd_ps(_mm256_hadd_ps(x[4], x[5]), _mm256_hadd_ps(x[6], x[7]));
+
+    return _mm256_add_ps(_mm256_permute2f128_ps(low, high, 0x20), _mm256_permute2f128_ps(low, high, 0x31));
+}
+
 #endif /* SNUG_SRC_KERNELS_SIMD_AVX2_H */

@@ -222,4 +222,31 @@ KERNEL_INLINE void vf_transpose(vf x[VF_LANES])
     }
 }
 
+/* Lane i of the result is the sum of the lanes of x[i], each added up in the same order. */
+KERNEL_INLINE vf vf_sums(const vf x[VF_LANES])
+{
+    vf quarters[4];
+
+    UNROLL
+    for (int i = 0; i < 4; i++) {
+        const vf *four = x + i * 4;
+        const vf low =
+            _mm512_add_ps(_mm512_unpacklo_ps(four[0], four[1]), _mm512_unpackhi_ps(four[0], four[1]));
+        const vf high =
+            _mm512_add_ps(_mm512_unpacklo_ps(four[2], four[3]), _mm512_unpackhi_ps(four[2], four[3]));
+        const __m512d low_pairs = _mm512_castps_pd(low);
+        const __m512d high_pairs = _mm512_castps_pd(high);
+
+        quarters[i] = _mm512_add_ps(_mm512_castpd_ps(_mm512_unpacklo_pd(low_pairs, high_pairs)),
+                                    _mm512_castpd_ps(_mm512_unpackhi_pd(low_pairs, high_pairs)));
+    }
+
+    const vf low = _mm512_add_ps(_mm512_shuffle_f32x4(quarters[0], quarters[1], 0x88),
+                                 _mm512_shuffle_f32x4(quarters[0], quarters[1], 0xdd));
+    const vf high = _mm512_add_ps(_mm512_shuffle_f32x4(quarters[2], quarters[3], 0x88),
+                                  _mm512_shuffle_f32x4(quarters[2], quarters[3], 0xdd));
+
+    return _mm512_add_ps(_mm512_shuffle_f32x4(low, high, 0x88), _mm512_shuffle_f32x4(low, high, 0xdd));
+}
+
 #endif /* SNUG_SRC_KERNELS_SIMD_AVX512_H */

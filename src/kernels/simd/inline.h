@@ -21,5 +21,6 @@
 #define EACH_OF_4(X)  X(0) X(1) X(2) X(3)
 #define EACH_OF_8(X)  EACH_OF_4(X) X(4) X(5) X(6) X(7)
 #define EACH_OF_12(X) EACH_OF_8(X) X(8) X(9) X(10) X(11)
+#define EACH_OF_16(X) EACH_OF_12(X) X(12) X(13) X(14) X(15)
 
 #endif /* SNUG_SRC_KERNELS_SIMD_INLINE_H */
