@@ -108,7 +108,8 @@ static void attend_part(void *user, size_t part, uint32_t worker)
                     .max = max,
                     .sum = sum,
                     .out = out,
-                    .scratch = j->scratch[worker] },
+                    .scratch = j->scratch[worker],
+                    .takes_rows = true },
         .prepared = prepared,
     };
 

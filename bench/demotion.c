@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * demotion.c - a cache in flight from 8 bits down: how long each step takes, what it promises, by how much the
- * process really shrinks, and what it took before it gave (the kernel's figures).
+ * demotion.c - a cache in flight from 8 bits down: how long each step takes, what it promises, by how much
+ * the process really shrinks, and what it took before it gave (the kernel's figures).
  *
  *   demotion [MIB]      of codes at 8 bits; 1024 if none is given
  *

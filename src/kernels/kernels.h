@@ -64,6 +64,10 @@ typedef struct snug_attend_task {
 
     /* Keys that the thread's next call will read, or NULL: they are fetched meanwhile. */
     const void *next_key;
+
+    /* Keys are taken as they lie, not unpacked once for all queries: faster for a few queries, which wait for
+     * memory. Sums run in another order than without, so the last bits differ. */
+    bool takes_rows;
 } snug_attend_task;
 
 /*
@@ -83,11 +87,6 @@ typedef struct snug_attend_coded_task {
 } snug_attend_coded_task;
 
 #define SNUG_ATTEND_QUERIES_MAX 64 /* most queries of one call */
-
-/* Up to this many queries an attend call is bound by reading the cache, and takes keys and values as they
- * lie; beyond, by arithmetic, and unpacks them once for all. Both give a query the same bits beside any other
- * queries, but the two differ in the last bits: their sums run in other orders. */
-#define SNUG_ATTEND_FEW_QUERIES 8
 
 /* Scratch of one attend call: a tile of keys and one of values as f32, and scores for the most queries. */
 static inline size_t snug_attend_scratch_bytes(size_t head_dim)

@@ -356,6 +356,7 @@ static void attend_visit_part(void *user, size_t part, uint32_t worker)
     attend_set set;
 
     lay_out(&set, job, worker, job->group);
+    set.rows.takes_rows = true; /* its parts are merged in another order than a chunk's sums, too */
     begin_set(&set, job, kv_head, 0, 1, &state);
     run_visits(job, &set, kv_head, 0, 1, &w, begin, end);
 }
