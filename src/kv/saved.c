@@ -246,7 +246,7 @@ static int put_coding(char *out, size_t capacity, const char *side, const snug_k
 static config_words words_of(const snug_kv_config *config)
 {
     const snug_kv_retention *retention = &config->retention;
-    config_words words;
+    config_words words = { "" };
     char *at = words.text, *end = words.text + sizeof words.text;
 
     at += put_coding(at, (size_t)(end - at), "keys", &config->key);
