@@ -110,6 +110,15 @@ SNUG_API const float *snug_session_logits(const snug_session *session);
 SNUG_API uint32_t snug_session_truncate(snug_session *session, uint32_t tokens);
 
 /*
+ * Keep the conversation in another kind of cache from now on; AUTO as in snug_session_options. What was codes
+ * stays as exact as the codes were. Cost: each tile decoded and encoded; both caches are there meanwhile.
+ * Errors: ARGUMENT, UNSUPPORTED (also when tokens that the new cache would see have been given up),
+ * OVER_LIMIT, NO_MEMORY: the session is as it was.
+ */
+SNUG_API SNUG_MUST_CHECK snug_status snug_session_convert(snug_session *session, const snug_kv_config *config,
+                                                          snug_error *error);
+
+/*
  * Write the conversation to `path`, tokens and cache, as a file that takes the place of an older one as a
  * whole or not at all: whoever is killed meanwhile leaves the old one. It holds what was said: only its owner
  * may read it. Takes no memory. Cost: the bytes of the cache, written and synced. Errors: IO, ARGUMENT.

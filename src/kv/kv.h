@@ -46,6 +46,15 @@ void snug_kv_write(snug_kv *kv, uint32_t layer, uint32_t position, const float *
  * be counted so before the next call of snug_kv_truncate(). */
 void snug_kv_set_tokens(snug_kv *kv, uint32_t tokens);
 
+/*
+ * Fill `to`, empty and of the same model, with the conversation of `from`, whatever their formats and
+ * retentions: `to` keeps of it what it would have kept. `thread_scratch` as in snug_kv_attention. Cost: each
+ * tile is decoded and, where it becomes codes, encoded. On failure `to` is empty, `from` never changes.
+ * Errors: FULL; UNSUPPORTED (tokens that `to` would see have been given up); OVER_LIMIT, NO_MEMORY.
+ */
+SNUG_MUST_CHECK snug_status snug_kv_convert(snug_kv *to, const snug_kv *from, snug_work *work,
+                                            void *thread_scratch, snug_error *error);
+
 /* Where snug_kv_save() puts bytes. */
 typedef struct snug_kv_sink {
     snug_status (*put)(void *user, const void *data, size_t bytes, snug_error *error);

@@ -242,6 +242,33 @@ uint32_t snug_session_truncate(snug_session *session, uint32_t tokens)
     return session->tokens;
 }
 
+snug_status snug_session_convert(snug_session *session, const snug_kv_config *config, snug_error *error)
+{
+    snug_plan_settings settings = {
+        .context_tokens = session->context_tokens,
+        .prefill_chunk = session->prefill_chunk,
+        .threads = snug_work_threads(session->work),
+        .logits_rows = session->logits_rows,
+        .kv = *config,
+    };
+    snug_kv_options options;
+    snug_kv *kv;
+    snug_status status;
+
+    SNUG_TRY(snug_plan_resolve(&settings, session->model, error));
+    options = snug_plan_kv_options(&settings);
+    SNUG_TRY(snug_kv_create(&kv, snug_model_kv_shape(session->model), session->memory,
+                            &session->model->kernels, &options, error));
+    status = snug_kv_convert(kv, session->kv, session->work, session->pass.thread_scratch, error);
+    if (status != SNUG_OK) {
+        snug_kv_destroy(kv);
+        return status;
+    }
+    snug_kv_destroy(session->kv);
+    session->kv = session->pass.kv = kv;
+    return SNUG_OK;
+}
+
 uint32_t snug_session_tokens(const snug_session *session)
 {
     return session->tokens;

@@ -3,6 +3,7 @@
  * test_session.c - a session as its user sees it: continuing, forgetting, refusing, stopping; and that
  * nothing is allocated while tokens are computed.
  */
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -560,6 +561,53 @@ static void check_against_fresh_rotating(const rig *r, const uint32_t *ids, size
     rig_close(&fresh);
 }
 
+/* The largest difference of two sessions' logits after the same next token. */
+static float next_difference(rig *a, rig *b, uint32_t id)
+{
+    float worst = 0.0f;
+
+    eval(a, &id, 1);
+    eval(b, &id, 1);
+    for (uint32_t i = 0; i < a->vocabulary; i++)
+        worst = fmaxf(worst, fabsf(snug_session_logits(a->session)[i] - snug_session_logits(b->session)[i]));
+    return worst;
+}
+
+static void a_converted_session_goes_on(void **state)
+{
+    const snug_kv_coding planes = { SNUG_KV_FORMAT_PLANES, 8, 0 };
+    const snug_kv_config coded = { .key = planes, .value = planes, .recent_exact_tokens = 64 };
+    const snug_kv_config all = { .key = { SNUG_KV_FORMAT_AUTO, 0, 0 } };
+    const snug_kv_config rotating = { .retention = { SNUG_KV_RETENTION_ROTATING, 128, 4 } };
+    snug_error error = { SNUG_OK, "" };
+    uint32_t ids[600];
+    uint64_t before;
+    rig plain, r;
+
+    (void)state;
+    rig_open(&plain, 1024, 0);
+    rig_open(&r, 1024, 0);
+    make_ids(ids, 600, 3);
+    eval(&plain, ids, 500);
+    eval(&r, ids, 500);
+    before = snug_kv_committed_bytes(snug_session_kv(r.session));
+    assert_int_equal(snug_session_convert(r.session, &coded, &error), SNUG_OK);
+    assert_true(snug_kv_committed_bytes(snug_session_kv(r.session)) < before);
+    assert_int_equal(snug_session_tokens(r.session), 500);
+    assert_true(next_difference(&r, &plain, ids[500]) < 0.2f);
+    assert_int_equal(snug_session_convert(r.session, &all, &error), SNUG_OK);
+    assert_int_equal(snug_kv_committed_bytes(snug_session_kv(r.session)), before);
+    assert_true(next_difference(&r, &plain, ids[501]) < 0.2f);
+    assert_int_equal(snug_session_convert(r.session, &rotating, &error), SNUG_OK);
+    before = snug_kv_committed_bytes(snug_session_kv(r.session));
+    assert_int_equal(snug_session_convert(r.session, &all, &error), SNUG_ERR_UNSUPPORTED);
+    assert_int_equal(snug_kv_committed_bytes(snug_session_kv(r.session)), before);
+    eval(&r, &ids[502], 1);
+    assert_int_equal(snug_session_tokens(r.session), 503);
+    rig_close(&r);
+    rig_close(&plain);
+}
+
 static void a_rewound_rotating_session_computes_again_what_is_lost(void **state)
 {
     recomputes told = { 0 };
@@ -612,6 +660,7 @@ int main(void)
         cmocka_unit_test(a_new_conversation_is_computed_for_its_own_length),
         cmocka_unit_test(tokens_appended_beyond_the_limit_compute_all_again),
         cmocka_unit_test(exact_mode_follows_the_length_reached),
+        cmocka_unit_test(a_converted_session_goes_on),
         cmocka_unit_test(a_rewound_rotating_session_computes_again_what_is_lost),
     };
 
