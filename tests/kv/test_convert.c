@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * test_convert.c - a conversation from one kind of cache into another: from floats, bit for bit what
- * computing it there would have given; from codes, as near as the codes are; what was given up is not made up.
+ * computing it there would have given; from codes, as near as codes are; what was given up is not made up.
  */
 #include <math.h>
 #include <setjmp.h>
