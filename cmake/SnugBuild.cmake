@@ -18,7 +18,7 @@ endfunction()
 function(snug_isa_sources flags)
     list(TRANSFORM ARGN PREPEND ${CMAKE_CURRENT_SOURCE_DIR}/ OUTPUT_VARIABLE files)
     target_sources(snug_objects PRIVATE ${files})
-    # GCC up to 12.3 aligns the fake frames of detect_stack_use_after_return to less than what it then stores
+    # GCC 12 aligns the fake frames of detect_stack_use_after_return to less than what it then stores
     # there with 64 bytes at a time (PR 110027): a crash of the sanitizer's own. Without -fsanitize no effect.
     set_source_files_properties(${files} TARGET_DIRECTORY snug_objects PROPERTIES COMPILE_OPTIONS
         "${flags};$<$<C_COMPILER_ID:GNU>:--param=asan-use-after-return=0>")

@@ -131,7 +131,8 @@ SNUG_API SNUG_MUST_CHECK snug_status snug_session_save(const snug_session *sessi
  * was. The model and the cache's config must be those it was saved with; context, threads and chunk may be
  * others. There are no logits before the next token is computed.
  * Errors: IO, CORRUPT (damaged, not such a file), UNSUPPORTED (of a newer version), ARGUMENT (another model
- * or config), FULL (longer than the context): the session is as it was. OVER_LIMIT, NO_MEMORY: it is empty.
+ * or config), FULL (longer than the context): the session is as it was. OVER_LIMIT, NO_MEMORY, and CORRUPT
+ * where the checksum agrees with nonsense: it is empty.
  */
 SNUG_API SNUG_MUST_CHECK snug_status snug_session_load(snug_session *session, const char *path,
                                                        snug_error *error);

@@ -21,13 +21,20 @@ static uint64_t rotate_left(uint64_t x, int bits)
     return x << bits | x >> (64 - bits);
 }
 
-/* Little-endian, whatever the machine. */
-static uint64_t read_bytes(const unsigned char *at, int bytes)
+/* A little-endian number, as all machines are that this is built for. */
+static uint64_t read_8(const unsigned char *at)
 {
-    uint64_t x = 0;
+    uint64_t x;
 
-    for (int i = bytes - 1; i >= 0; i--)
-        x = x << 8 | at[i];
+    memcpy(&x, at, sizeof x);
+    return x;
+}
+
+static uint64_t read_4(const unsigned char *at)
+{
+    uint32_t x;
+
+    memcpy(&x, at, sizeof x);
     return x;
 }
 
@@ -39,7 +46,7 @@ static uint64_t round_of(uint64_t lane, uint64_t x)
 static void add_stripe(snug_checksum *sum, const unsigned char *at)
 {
     for (int i = 0; i < 4; i++)
-        sum->lane[i] = round_of(sum->lane[i], read_bytes(at + (ptrdiff_t)8 * i, 8));
+        sum->lane[i] = round_of(sum->lane[i], read_8(at + (ptrdiff_t)8 * i));
 }
 
 snug_checksum snug_checksum_begin(void)
@@ -87,9 +94,9 @@ uint64_t snug_checksum_end(const snug_checksum *sum)
     uint64_t hash = (sum->bytes >= STRIPE_BYTES ? merge_lanes(sum) : PRIME_5) + sum->bytes;
 
     for (; left >= 8; at += 8, left -= 8)
-        hash = rotate_left(hash ^ round_of(0, read_bytes(at, 8)), 27) * PRIME_1 + PRIME_4;
+        hash = rotate_left(hash ^ round_of(0, read_8(at)), 27) * PRIME_1 + PRIME_4;
     for (; left >= 4; at += 4, left -= 4)
-        hash = rotate_left(hash ^ read_bytes(at, 4) * PRIME_1, 23) * PRIME_2 + PRIME_3;
+        hash = rotate_left(hash ^ read_4(at) * PRIME_1, 23) * PRIME_2 + PRIME_3;
     for (; left > 0; at++, left--)
         hash = rotate_left(hash ^ *at * PRIME_5, 11) * PRIME_1;
     hash = (hash ^ hash >> 33) * PRIME_2;

@@ -227,13 +227,12 @@ static void run_visits(const attend_job *job, attend_set *set, uint32_t kv_head,
                        uint32_t tokens, const walk *w, uint32_t visit_begin, uint32_t visit_end)
 {
     const uint32_t position = job->attention->first_position + first_token;
-    visit_tile tile = { 0 };
     visit_tile next = visit_tile_at(job, w, kv_head, visit_begin, position);
 
     for (uint32_t visit = visit_begin; visit < visit_end; visit++) {
         const bool is_last = visit + 1 == visit_end;
+        const visit_tile tile = next;
 
-        tile = next;
         if (!is_last)
             next = visit_tile_at(job, w, kv_head, visit + 1, position);
         find_ranges(job, &set->rows, set->ranges, first_token, tokens, tile_of_visit(w, visit),

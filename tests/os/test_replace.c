@@ -110,26 +110,36 @@ static void a_cancelled_one_leaves_the_old_file(void **state)
     assert_nothing_is_left(path);
 }
 
+/* How a process of its own ends that runs this. */
+static int end_of(int (*run)(const char *path), const char *path)
+{
+    const pid_t child = fork();
+    int end;
+
+    assert_true(child >= 0);
+    if (child == 0)
+        _exit(run(path));
+    assert_int_equal(waitpid(child, &end, 0), child);
+    return end;
+}
+
+static int be_killed_while_writing(const char *path)
+{
+    snug_os_replace replace;
+
+    if (snug_os_replace_begin(&replace, path, NULL) == SNUG_OK &&
+        snug_os_replace_write(&replace, "a longer new one", 16, NULL) == SNUG_OK)
+        raise(SIGKILL);
+    return 1;
+}
+
 static void a_killed_writer_leaves_the_old_file_and_no_lock(void **state)
 {
     const char *path = path_of("c");
-    pid_t child;
 
     (void)state;
     assert_int_equal(write_all(path, "old", NULL), SNUG_OK);
-    child = fork();
-    assert_true(child >= 0);
-    if (child == 0) {
-        snug_os_replace replace;
-
-        if (snug_os_replace_begin(&replace, path, NULL) == SNUG_OK &&
-            snug_os_replace_write(&replace, "a longer new one", 16, NULL) == SNUG_OK)
-            raise(SIGKILL);
-        _exit(1);
-    }
-    int how;
-    assert_int_equal(waitpid(child, &how, 0), child);
-    assert_true(WIFSIGNALED(how));
+    assert_true(WIFSIGNALED(end_of(be_killed_while_writing, path)));
     assert_file_is(path, "old");
     assert_int_equal(write_all(path, "new", NULL), SNUG_OK);
     assert_file_is(path, "new");
@@ -151,28 +161,25 @@ static void two_writers_at_once_are_told(void **state)
     assert_file_is(path, "mine");
 }
 
+/* The limit on a file's size ends a write as a full disk does. */
+static int write_too_much(const char *path)
+{
+    const struct rlimit small = { 8, 8 };
+    snug_error error = { SNUG_OK, "" };
+
+    signal(SIGXFSZ, SIG_IGN);
+    if (setrlimit(RLIMIT_FSIZE, &small) != 0)
+        return 1;
+    return write_all(path, "longer than eight", &error) == SNUG_ERR_IO && strstr(error.text, path) ? 0 : 2;
+}
+
 static void a_full_disk_leaves_the_old_file(void **state)
 {
     const char *path = path_of("e");
-    const struct rlimit small = { 8, 8 };
-    pid_t child;
 
     (void)state;
     assert_int_equal(write_all(path, "old", NULL), SNUG_OK);
-    child = fork();
-    assert_true(child >= 0);
-    if (child == 0) { /* the limit on a file's size ends a write as a full disk does */
-        snug_error error = { SNUG_OK, "" };
-
-        signal(SIGXFSZ, SIG_IGN);
-        if (setrlimit(RLIMIT_FSIZE, &small) != 0)
-            _exit(1);
-        _exit(write_all(path, "longer than eight", &error) == SNUG_ERR_IO && strstr(error.text, path) ? 0
-                                                                                                      : 2);
-    }
-    int how;
-    assert_int_equal(waitpid(child, &how, 0), child);
-    assert_int_equal(how, 0);
+    assert_int_equal(end_of(write_too_much, path), 0);
     assert_file_is(path, "old");
     assert_nothing_is_left(path);
 }
