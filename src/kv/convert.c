@@ -7,7 +7,6 @@
 #include "kv/parts.h"
 
 #include "base/status.h"
-#include "codec/rotation.h"
 
 typedef struct convert_job {
     snug_kv *to;
@@ -22,19 +21,12 @@ typedef struct convert_job {
 static void read_tile(float *x, const convert_job *job, const snug_kv_side *side, uint32_t head)
 {
     const snug_kv_store *from = job->from;
-    const size_t d = side->head_dim;
-    const uint32_t codes_end = from->coded_end + from->is_rewound;
-    snug_tile tile;
 
-    if (!side->has_codes || job->tile < from->first_tiles || job->tile >= codes_end) {
-        tile = snug_kv_side_rows(side, job->tile, head);
-        job->to->kernels->row_to_f32[side->rows->type](x, tile.rows, SNUG_TILE_TOKENS * d);
-        return;
-    }
-    tile = snug_kv_side_codes(side, job->tile - from->first_tiles, head);
-    snug_tile_decode(x, &tile, side->is_key ? SNUG_CODES_KEY : SNUG_CODES_VALUE, d, SNUG_TILE_TOKENS);
-    for (size_t token = 0; token < SNUG_TILE_TOKENS && snug_kv_side_is_turned(side); token++)
-        snug_rotation_undo(x + token * d, d, side->seed);
+    if (side->has_codes && job->tile >= from->first_tiles && job->tile < snug_kv_store_codes_end(from))
+        snug_kv_side_decode(x, side, job->tile - from->first_tiles, head);
+    else
+        job->to->kernels->row_to_f32[side->rows->type](x, snug_kv_side_rows(side, job->tile, head).rows,
+                                                       SNUG_TILE_TOKENS * (size_t)side->head_dim);
 }
 
 /* One head of one side. */
@@ -54,37 +46,16 @@ static void convert_part(void *user, size_t part, uint32_t worker)
         snug_kv_row_store(into, job->to->kernels, rows + token * row_bytes, x + token * into->head_dim);
 }
 
-/* What the last token saw by a rule, and later ones may see: tiles [begin, end) and the first `sinks`. */
-typedef struct seen_tiles {
-    uint32_t sinks;
-    uint32_t begin;
-    uint32_t end;
-} seen_tiles;
-
-static seen_tiles seen_by(const snug_kv_rule *rule, uint32_t tokens)
+/* Whether a layer still holds a tile, needed or not. */
+static bool has_tile(const snug_kv *kv, uint32_t layer, uint32_t tile)
 {
-    const uint32_t last = tokens > 0 ? tokens - 1 : 0;
-
-    return (seen_tiles){ .sinks = snug_kv_tiles_for(snug_kv_rule_sinks(rule, last).end),
-                         .begin = snug_kv_rule_recent(rule, last).begin / SNUG_TILE_TOKENS,
-                         .end = snug_kv_tiles_for(tokens) };
+    return tile < kv->store[layer].rule.sink_tiles || tile >= snug_kv_first_kept(kv, layer);
 }
 
-static bool is_seen(const seen_tiles *seen, uint32_t tile)
+static snug_status check_layer(const snug_kv *to, const snug_kv *from, uint32_t layer, snug_error *error)
 {
-    return tile < seen->sinks || (tile >= seen->begin && tile < seen->end);
-}
-
-static snug_status check_layer(const snug_kv_store *into, const snug_kv_store *from, uint32_t tokens,
-                               snug_error *error)
-{
-    const seen_tiles wanted = seen_by(&into->rule, tokens);
-    const seen_tiles there = seen_by(&from->rule, tokens);
-
-    if (into->shape.is_shared)
-        return SNUG_OK;
-    for (uint32_t tile = 0; tile < wanted.end; tile++)
-        if (is_seen(&wanted, tile) && !is_seen(&there, tile))
+    for (uint32_t tile = 0; tile < snug_kv_tiles_for(from->tokens); tile++)
+        if (snug_kv_rule_needs(&to->store[layer].rule, from->tokens, tile) && !has_tile(from, layer, tile))
             SNUG_FAIL(error, SNUG_ERR_UNSUPPORTED,
                       "the cache has given up tokens from %u on, which the new one would see: compute the "
                       "conversation again",
@@ -92,17 +63,17 @@ static snug_status check_layer(const snug_kv_store *into, const snug_kv_store *f
     return SNUG_OK;
 }
 
+/* A tile of all layers: all that there is, needed or not, so that the new cache can go back as far as the old
+ * one could. */
 static void convert_tile(convert_job *job, snug_work *work, const snug_kv *from)
 {
     for (uint32_t i = 0; i < from->layer_count; i++) {
-        const seen_tiles there = seen_by(&from->store[i].rule, from->tokens);
-
         if (from->store[i].shape.is_shared)
             continue;
         (void)snug_kv_make_room(job->to, work, i, job->tile * SNUG_TILE_TOKENS, job->thread_scratch);
         job->from = &from->store[i];
         job->into = &job->to->store[i];
-        if (is_seen(&there, job->tile))
+        if (has_tile(from, i, job->tile))
             snug_work_run(work, convert_part, job, 2 * (size_t)job->into->shape.kv_head_count);
     }
 }
@@ -118,7 +89,8 @@ snug_status snug_kv_convert(snug_kv *to, const snug_kv *from, snug_work *work, v
         SNUG_FAIL(error, SNUG_ERR_FULL, "%u tokens do not fit into a context of %u", from->tokens,
                   to->context_tokens);
     for (uint32_t i = 0; i < to->layer_count; i++)
-        SNUG_TRY(check_layer(&to->store[i], &from->store[i], from->tokens, error));
+        if (!to->store[i].shape.is_shared)
+            SNUG_TRY(check_layer(to, from, i, error));
     for (uint32_t at = 0; at < from->tokens && status == SNUG_OK; at += job.tokens) {
         const uint32_t left = from->tokens - at;
 
@@ -130,6 +102,8 @@ snug_status snug_kv_convert(snug_kv *to, const snug_kv *from, snug_work *work, v
         convert_tile(&job, work, from);
         snug_kv_set_tokens(to, at + job.tokens);
     }
+    for (uint32_t i = 0; i < to->layer_count; i++)
+        to->store[i].first_given = snug_kv_first_kept(from, i);
     if (status != SNUG_OK)
         (void)snug_kv_truncate(to, 0);
     SNUG_ASSERT_DEBUG(snug_kv_is_valid(to));

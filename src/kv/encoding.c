@@ -8,11 +8,8 @@
  */
 #include "kv/parts.h"
 
-#include <string.h>
-
 #include "base/size.h"
 #include "base/status.h"
-#include "codec/rotation.h"
 
 /* One tile that becomes codes: a part is one head of one side. */
 typedef struct encode_job {
@@ -35,16 +32,10 @@ static void encode_part(void *user, size_t part, uint32_t worker)
     float *x = (float *)(void *)(job->thread_scratch + worker * snug_kv_thread_scratch_bytes(head_dim));
 
     job->kv->kernels->row_to_f32[side->rows->type](x, rows.rows, SNUG_TILE_TOKENS * head_dim);
-    for (size_t token = 0; token < SNUG_TILE_TOKENS; token++) {
-        float *row = x + token * head_dim;
-
-        if (snug_kv_side_is_turned(side))
-            snug_rotation_apply(row, head_dim, side->seed);
-    }
     snug_kv_side_encode(side, job->tile - store->first_tiles, head, x);
 }
 
-/* One head of a tile from codes to rows. What the codes lost stays lost. */
+/* One head of a tile from codes to rows. */
 static void decode_part(void *user, size_t part, uint32_t worker)
 {
     const encode_job *job = user;
@@ -54,18 +45,13 @@ static void decode_part(void *user, size_t part, uint32_t worker)
     const bool is_key = store->key.has_codes && part < heads;
     const snug_kv_side *side = is_key ? &store->key : &store->value;
     const uint32_t head = (uint32_t)(part % heads);
-    const snug_tile codes = snug_kv_side_codes(side, job->tile - store->first_tiles, head);
     unsigned char *rows = (unsigned char *)(uintptr_t)snug_kv_side_rows(side, job->tile, head).rows;
     float *x = (float *)(void *)(job->thread_scratch + worker * snug_kv_thread_scratch_bytes(head_dim));
 
-    snug_tile_decode(x, &codes, is_key ? SNUG_CODES_KEY : SNUG_CODES_VALUE, head_dim, SNUG_TILE_TOKENS);
-    for (size_t token = 0; token < SNUG_TILE_TOKENS; token++) {
-        float *row = x + token * head_dim;
-
-        if (snug_kv_side_is_turned(side))
-            snug_rotation_undo(row, head_dim, side->seed);
-        snug_kv_row_store(side, job->kv->kernels, rows + token * head_dim * side->rows->value_bytes, row);
-    }
+    snug_kv_side_decode(x, side, job->tile - store->first_tiles, head);
+    for (size_t token = 0; token < SNUG_TILE_TOKENS; token++)
+        snug_kv_row_store(side, job->kv->kernels, rows + token * head_dim * side->rows->value_bytes,
+                          x + token * head_dim);
 }
 
 static size_t coded_heads(const snug_kv_store *store)
@@ -89,6 +75,7 @@ uint32_t snug_kv_make_room(snug_kv *kv, snug_work *work, uint32_t layer, uint32_
         job.tile = store->coded_end;
         snug_work_run(work, decode_part, &job, coded_heads(store));
         store->is_rewound = false;
+        snug_kv_store_decommit(store, kv->tiles); /* the codes of that tile */
     }
     while (!shape->is_shared && store->coded_end + store->recent_tiles <= tile) {
         job.tile = store->coded_end;
@@ -101,11 +88,10 @@ uint32_t snug_kv_make_room(snug_kv *kv, snug_work *work, uint32_t layer, uint32_
 void snug_kv_store_rewind(snug_kv_store *store, uint32_t tokens)
 {
     const uint32_t tile = tokens / SNUG_TILE_TOKENS;
-    const uint32_t codes_end = store->coded_end + store->is_rewound;
 
     if (!store->has_codes)
         return;
-    if (tile < codes_end) {
+    if (tile < snug_kv_store_codes_end(store)) {
         store->coded_end = (uint32_t)snug_max_size(tile, store->first_tiles);
         store->is_rewound = tile >= store->first_tiles && tokens % SNUG_TILE_TOKENS > 0;
     }

@@ -12,8 +12,6 @@
 #include "codec/affine.h"
 #include "os/pages.h"
 
-#define ARENAS_MAX (SNUG_CODES_PLANE_COUNT + 2)
-
 static const snug_kv_rows rows_f16 = { SNUG_TILE_F16, SNUG_TYPE_F16, sizeof(uint16_t) };
 static const snug_kv_rows rows_f32 = { SNUG_TILE_F32, SNUG_TYPE_F32, sizeof(float) };
 
@@ -116,35 +114,45 @@ uint32_t snug_kv_store_coded_tiles(const snug_kv_store *store, const snug_kv_sid
     const uint32_t exact_end = store->first_tiles + store->recent_tiles;
     const uint32_t due = tiles > exact_end ? tiles - exact_end : 0;
     /* More than are due after a conversation was rewound. */
-    const uint32_t held = store->coded_end + store->is_rewound - store->first_tiles;
+    const uint32_t held = snug_kv_store_codes_end(store) - store->first_tiles;
 
     return side->has_codes ? snug_kv_places_used(&side->coded, due > held ? due : held) : 0;
 }
 
-/* The arenas of a side with what they hold for `tiles` logical tiles; returns how many. */
-static int list_arenas(arena_use uses[ARENAS_MAX], const snug_kv_store *store, const snug_kv_side *side,
-                       uint32_t tiles)
+int snug_kv_side_arenas(snug_kv_arena arenas[SNUG_KV_ARENAS_MAX], const snug_kv_side *side)
 {
     snug_kv_side *s = (snug_kv_side *)(uintptr_t)side;
-    const uint32_t coded = snug_kv_store_coded_tiles(store, side, tiles);
     int count = 0;
 
-    uses[count++] =
-        (arena_use){ &s->exact_pages, side->exact_tile_bytes, snug_kv_places_used(&side->exact, tiles) };
+    arenas[count++] = (snug_kv_arena){ &s->exact_pages, side->exact_tile_bytes };
     if (!side->has_codes)
         return count;
-    uses[count++] = (arena_use){ &s->scales, side->kv_head_count * side->scale_bytes, coded };
+    arenas[count++] = (snug_kv_arena){ &s->scales, side->kv_head_count * side->scale_bytes };
     for (int plane = 0; plane < SNUG_CODES_PLANE_COUNT; plane++) {
         const size_t bytes = snug_codes_plane_bytes((snug_codes_plane)plane, side->head_dim);
 
         if (snug_codes_has_plane(side->coding.bits, (snug_codes_plane)plane))
-            uses[count++] = (arena_use){ &s->plane[plane], side->kv_head_count * bytes, coded };
+            arenas[count++] = (snug_kv_arena){ &s->plane[plane], side->kv_head_count * bytes };
     }
     return count;
 }
 
+/* The arenas of a side with what they hold for `tiles` logical tiles; returns how many. */
+static int list_arenas(arena_use uses[SNUG_KV_ARENAS_MAX], const snug_kv_store *store,
+                       const snug_kv_side *side, uint32_t tiles)
+{
+    snug_kv_arena arenas[SNUG_KV_ARENAS_MAX];
+    const int count = snug_kv_side_arenas(arenas, side);
+    const uint32_t coded = snug_kv_store_coded_tiles(store, side, tiles);
+
+    for (int i = 0; i < count; i++)
+        uses[i] = (arena_use){ arenas[i].arena, arenas[i].tile_bytes,
+                               i == 0 ? snug_kv_places_used(&side->exact, tiles) : coded };
+    return count;
+}
+
 /* Both sides of a layer. */
-static int list_all(arena_use uses[2 * ARENAS_MAX], const snug_kv_store *store, uint32_t tiles)
+static int list_all(arena_use uses[2 * SNUG_KV_ARENAS_MAX], const snug_kv_store *store, uint32_t tiles)
 {
     int count;
 
@@ -157,7 +165,7 @@ static int list_all(arena_use uses[2 * ARENAS_MAX], const snug_kv_store *store, 
 uint64_t snug_kv_store_bytes(const snug_kv_store *store, uint32_t tiles)
 {
     const size_t page = snug_os_page_bytes();
-    arena_use uses[2 * ARENAS_MAX];
+    arena_use uses[2 * SNUG_KV_ARENAS_MAX];
     const int count = list_all(uses, store, tiles);
     uint64_t bytes = 0;
 
@@ -169,7 +177,7 @@ uint64_t snug_kv_store_bytes(const snug_kv_store *store, uint32_t tiles)
 snug_status snug_kv_store_reserve(snug_kv_store *store, snug_memory *memory, uint32_t tiles,
                                   snug_error *error)
 {
-    arena_use uses[2 * ARENAS_MAX];
+    arena_use uses[2 * SNUG_KV_ARENAS_MAX];
     const int count = list_all(uses, store, tiles);
 
     store->key.coded_tiles = snug_kv_store_coded_tiles(store, &store->key, tiles);
@@ -196,7 +204,7 @@ void snug_kv_store_release(snug_kv_store *store)
 
 snug_status snug_kv_store_commit(snug_kv_store *store, uint32_t tiles, snug_error *error)
 {
-    arena_use uses[2 * ARENAS_MAX];
+    arena_use uses[2 * SNUG_KV_ARENAS_MAX];
     const int count = list_all(uses, store, tiles);
 
     for (int i = 0; i < count; i++)
@@ -207,7 +215,7 @@ snug_status snug_kv_store_commit(snug_kv_store *store, uint32_t tiles, snug_erro
 
 void snug_kv_store_decommit(snug_kv_store *store, uint32_t tiles)
 {
-    arena_use uses[2 * ARENAS_MAX];
+    arena_use uses[2 * SNUG_KV_ARENAS_MAX];
     const int count = list_all(uses, store, tiles);
 
     for (int i = 0; i < count; i++)
@@ -216,7 +224,7 @@ void snug_kv_store_decommit(snug_kv_store *store, uint32_t tiles)
 
 uint64_t snug_kv_store_committed(const snug_kv_store *store)
 {
-    arena_use uses[2 * ARENAS_MAX];
+    arena_use uses[2 * SNUG_KV_ARENAS_MAX];
     const int count = list_all(uses, store, 0);
     uint64_t bytes = 0;
 
@@ -228,7 +236,7 @@ uint64_t snug_kv_store_committed(const snug_kv_store *store)
 bool snug_kv_store_is_valid(const snug_kv_store *store, uint32_t tiles)
 {
     const size_t page = snug_os_page_bytes();
-    arena_use uses[2 * ARENAS_MAX];
+    arena_use uses[2 * SNUG_KV_ARENAS_MAX];
     const int count = list_all(uses, store, tiles);
 
     if (store->shape.is_shared)

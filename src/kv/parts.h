@@ -108,9 +108,16 @@ static inline snug_kv_places snug_kv_rule_places(const snug_kv_rule *rule)
  * take the place of a token that is still to be seen. At least 1. */
 uint32_t snug_kv_rule_room(const snug_kv_rule *rule, uint32_t position);
 
+/* The first tile of the ring that is still there after the first `written` positions have been written, if
+ * only once. */
+uint32_t snug_kv_rule_first_kept(const snug_kv_rule *rule, uint32_t written);
+
 /* Whether the query at `position`, and so all later ones, find everything before `position` that they see,
- * after the first `written` positions have been written, if only once. */
-bool snug_kv_rule_is_whole(const snug_kv_rule *rule, uint32_t position, uint32_t written);
+ * when `first_kept` is the first tile of the ring that is there. */
+bool snug_kv_rule_is_whole(const snug_kv_rule *rule, uint32_t position, uint32_t first_kept);
+
+/* Whether the last of `tokens` tokens saw something of a tile: later ones may see it, too. */
+bool snug_kv_rule_needs(const snug_kv_rule *rule, uint32_t tokens, uint32_t tile);
 
 #define SNUG_KV_PASS_TOKENS_DEFAULT 512u /* SNUG_PREFILL_CHUNK_DEFAULT of snug/session.h */
 
@@ -171,7 +178,14 @@ typedef struct snug_kv_store {
     uint32_t coded_end;
     uint32_t coded_before; /* coded_end when the pass began */
     bool is_rewound;       /* tile coded_end is codes still; made rows before the next token is written */
+    uint32_t first_given;  /* of a converted cache: ring tiles before this one were not there to begin with */
 } snug_kv_store;
+
+/* One past the last tile that lies in codes, whether rows will take its place or not. */
+static inline uint32_t snug_kv_store_codes_end(const snug_kv_store *store)
+{
+    return store->coded_end + store->is_rewound;
+}
 
 struct snug_kv {
     snug_memory *memory;
@@ -186,6 +200,9 @@ struct snug_kv {
     uint64_t table_bytes;  /* of this struct, its layers and their means */
     snug_kv_store store[]; /* [layer_count] */
 };
+
+/* The first tile of a layer's ring that is there (store.c); sinks always are. */
+uint32_t snug_kv_first_kept(const snug_kv *kv, uint32_t layer);
 
 /* --- one layer (layer.c) --- */
 
@@ -204,6 +221,17 @@ SNUG_MUST_CHECK snug_status snug_kv_store_commit(snug_kv_store *store, uint32_t 
 void snug_kv_store_decommit(snug_kv_store *store, uint32_t tiles);
 uint64_t snug_kv_store_committed(const snug_kv_store *store);
 bool snug_kv_store_is_valid(const snug_kv_store *store, uint32_t tiles);
+
+/* One arena of a side. */
+typedef struct snug_kv_arena {
+    snug_arena *arena;
+    size_t tile_bytes; /* of all heads */
+} snug_kv_arena;
+
+#define SNUG_KV_ARENAS_MAX (SNUG_CODES_PLANE_COUNT + 2)
+
+/* Those that a side has at its width: that of rows first, then those of codes. Returns how many. */
+int snug_kv_side_arenas(snug_kv_arena arenas[SNUG_KV_ARENAS_MAX], const snug_kv_side *side);
 
 /* The conversation now ends after `tokens` tokens, fewer than before (encoding.c). */
 void snug_kv_store_rewind(snug_kv_store *store, uint32_t tokens);
@@ -230,7 +258,10 @@ void snug_kv_side_write(const snug_kv_side *side, const snug_kernels *kernels, u
 void snug_kv_row_store(const snug_kv_side *side, const snug_kernels *kernels, unsigned char *row,
                        const float *x /* [head_dim] */);
 
-/* Make codes of x[SNUG_TILE_TOKENS][head_dim], turned where the side is. */
-void snug_kv_side_encode(const snug_kv_side *side, uint32_t coded_tile, uint32_t head, const float *x);
+/* Make codes of x[SNUG_TILE_TOKENS][head_dim], which is turned in place where the side is. */
+void snug_kv_side_encode(const snug_kv_side *side, uint32_t coded_tile, uint32_t head, float *x);
+
+/* The other way; what the codes lost stays lost. */
+void snug_kv_side_decode(float *x, const snug_kv_side *side, uint32_t coded_tile, uint32_t head);
 
 #endif /* SNUG_SRC_KV_PARTS_H */

@@ -155,12 +155,27 @@ uint32_t snug_kv_rule_room(const snug_kv_rule *rule, uint32_t position)
     return (uint32_t)(snug_min_size(end, SNUG_KV_UNBOUNDED) - position);
 }
 
-bool snug_kv_rule_is_whole(const snug_kv_rule *rule, uint32_t position, uint32_t written)
+uint32_t snug_kv_rule_first_kept(const snug_kv_rule *rule, uint32_t written)
+{
+    const uint32_t tiles = snug_kv_tiles_for(written);
+
+    return goes_round(rule) && tiles > rule->ring_tiles ? tiles - rule->ring_tiles : 0;
+}
+
+bool snug_kv_rule_is_whole(const snug_kv_rule *rule, uint32_t position, uint32_t first_kept)
 {
     const uint32_t tile = first_ring_tile(rule, position);
 
-    if (!goes_round(rule) || snug_kv_rule_recent(rule, position).begin >= position ||
-        tile >= snug_kv_tiles_for(position))
-        return true; /* nothing of the ring is needed, or nothing is ever lost */
-    return (uint64_t)tile + rule->ring_tiles >= snug_kv_tiles_for(written);
+    if (snug_kv_rule_recent(rule, position).begin >= position || tile >= snug_kv_tiles_for(position))
+        return true; /* nothing of the ring is needed */
+    return tile >= first_kept;
+}
+
+bool snug_kv_rule_needs(const snug_kv_rule *rule, uint32_t tokens, uint32_t tile)
+{
+    const uint32_t last = tokens > 0 ? tokens - 1 : 0;
+
+    return tile < snug_kv_tiles_for(tokens) &&
+           (tile < snug_kv_tiles_for(snug_kv_rule_sinks(rule, last).end) ||
+            tile >= snug_kv_rule_recent(rule, last).begin / SNUG_TILE_TOKENS);
 }

@@ -27,8 +27,8 @@ typedef struct layer_head {
     uint32_t is_shared;
     uint32_t coded_end;
     uint32_t is_rewound;
+    uint32_t first_given;
     uint32_t bits[2]; /* keys, values: of now */
-    uint32_t has_codes[2];
     tile_runs rows[2];
     tile_runs codes[2];
 } layer_head;
@@ -42,7 +42,7 @@ typedef struct cache_head {
 } cache_head;
 
 /* Both are nothing but numbers of 32 bits. */
-_Static_assert(sizeof(layer_head) == (9 + 4 * 4) * 4, "no padding in the file");
+_Static_assert(sizeof(layer_head) == (8 + 4 * 4) * 4, "no padding in the file");
 _Static_assert(sizeof(cache_head) == (3 + 3 + 2 + 3 + 3) * 4, "no padding in the file");
 
 static snug_kv_side *side_of(const snug_kv_store *store, int which)
@@ -66,11 +66,6 @@ static tile_runs runs_of(const snug_kv_places *places, uint32_t end)
     return runs;
 }
 
-static uint32_t codes_end(const snug_kv_store *store)
-{
-    return store->coded_end + store->is_rewound;
-}
-
 /* Rows of a side: all its tiles, or those that are not codes. */
 static tile_runs row_runs(const snug_kv_store *store, const snug_kv_side *side, uint32_t tokens)
 {
@@ -79,7 +74,7 @@ static tile_runs row_runs(const snug_kv_store *store, const snug_kv_side *side, 
 
     if (!side->has_codes)
         return runs_of(&side->exact, tiles);
-    runs = (tile_runs){ { { 0, store->first_tiles }, { codes_end(store), tiles } } };
+    runs = (tile_runs){ { { 0, store->first_tiles }, { snug_kv_store_codes_end(store), tiles } } };
     if (runs.run[0].end > tiles)
         runs.run[0].end = tiles;
     if (runs.run[1].begin > tiles)
@@ -90,7 +85,8 @@ static tile_runs row_runs(const snug_kv_store *store, const snug_kv_side *side, 
 /* Codes of a side, counted from the layer's first_tiles on. */
 static tile_runs code_runs(const snug_kv_store *store, const snug_kv_side *side)
 {
-    return side->has_codes ? runs_of(&side->coded, codes_end(store) - store->first_tiles) : (tile_runs){ 0 };
+    return side->has_codes ? runs_of(&side->coded, snug_kv_store_codes_end(store) - store->first_tiles)
+                           : (tile_runs){ 0 };
 }
 
 static bool runs_have(const tile_runs *runs, uint32_t tile)
@@ -107,35 +103,25 @@ static bool runs_are_sound(const tile_runs *runs, uint32_t end)
 
 /* --- the bytes of a tile -------------------------------------------------------------------------------- */
 
-#define PIECES_MAX (SNUG_CODES_PLANE_COUNT + 1)
-
 typedef struct piece {
-    unsigned char *at; /* NULL: only the size counts */
+    unsigned char *at;
     size_t bytes;
 } piece;
 
 /* Where a tile of rows or codes lies, all heads of it; returns how many pieces. */
-static int tile_pieces(piece pieces[PIECES_MAX], const snug_kv_side *side, uint32_t tile, bool as_codes)
+static int tile_pieces(piece pieces[SNUG_KV_ARENAS_MAX], const snug_kv_side *side, uint32_t tile,
+                       bool as_codes)
 {
-    const size_t place = as_codes ? snug_kv_place(&side->coded, tile) : snug_kv_place(&side->exact, tile);
-    int count = 0;
+    snug_kv_arena arenas[SNUG_KV_ARENAS_MAX];
+    const int all = snug_kv_side_arenas(arenas, side);
+    const size_t place = snug_kv_place(as_codes ? &side->coded : &side->exact, tile);
+    const int first = as_codes ? 1 : 0; /* rows come first, codes after them */
+    const int end = as_codes ? all : 1;
 
-    if (!as_codes) {
-        pieces[count++] =
-            (piece){ side->exact_pages.base + place * side->exact_tile_bytes, side->exact_tile_bytes };
-        return count;
-    }
-    const size_t scale_bytes = side->kv_head_count * side->scale_bytes;
-
-    pieces[count++] = (piece){ side->scales.base + place * scale_bytes, scale_bytes };
-    for (int plane = 0; plane < SNUG_CODES_PLANE_COUNT; plane++) {
-        const size_t bytes =
-            side->kv_head_count * snug_codes_plane_bytes((snug_codes_plane)plane, side->head_dim);
-
-        if (snug_codes_has_plane(side->coding.bits, (snug_codes_plane)plane))
-            pieces[count++] = (piece){ side->plane[plane].base + place * bytes, bytes };
-    }
-    return count;
+    for (int i = first; i < end; i++)
+        pieces[i - first] =
+            (piece){ arenas[i].arena->base + place * arenas[i].tile_bytes, arenas[i].tile_bytes };
+    return end - first;
 }
 
 /* --- saving --------------------------------------------------------------------------------------------- */
@@ -143,7 +129,7 @@ static int tile_pieces(piece pieces[PIECES_MAX], const snug_kv_side *side, uint3
 static snug_status put_tiles(const snug_kv_side *side, const tile_runs *runs, bool as_codes,
                              const snug_kv_sink *sink, snug_error *error)
 {
-    piece pieces[PIECES_MAX];
+    piece pieces[SNUG_KV_ARENAS_MAX];
 
     for (int r = 0; r < RUNS_MAX; r++)
         for (uint32_t tile = runs->run[r].begin; tile < runs->run[r].end; tile++) {
@@ -163,13 +149,13 @@ static layer_head head_of(const snug_kv_store *store, uint32_t tokens)
         .is_shared = store->shape.is_shared,
         .coded_end = store->coded_end,
         .is_rewound = store->is_rewound,
+        .first_given = store->first_given,
     };
 
     for (int i = 0; i < 2 && !store->shape.is_shared; i++) {
         const snug_kv_side *side = side_of(store, i);
 
         head.bits[i] = side->coding.bits;
-        head.has_codes[i] = side->has_codes;
         head.rows[i] = row_runs(store, side, tokens);
         head.codes[i] = code_runs(store, side);
     }
@@ -178,9 +164,8 @@ static layer_head head_of(const snug_kv_store *store, uint32_t tokens)
 
 snug_status snug_kv_save(const snug_kv *kv, const snug_kv_sink *sink, snug_error *error)
 {
-    cache_head cache = { .tokens = kv->tokens, .written = kv->written, .layer_count = kv->layer_count };
+    const cache_head cache = { kv->config, kv->tokens, kv->written, kv->layer_count };
 
-    cache.config = kv->config;
     SNUG_TRY(sink->put(sink->user, &cache, sizeof cache, error));
     for (uint32_t i = 0; i < kv->layer_count; i++) {
         const layer_head head = head_of(&kv->store[i], kv->tokens);
@@ -213,20 +198,6 @@ static snug_status take(void *out, snug_kv_bytes *in, size_t bytes, snug_error *
     in->at += bytes;
     in->bytes -= bytes;
     return SNUG_OK;
-}
-
-static bool is_same_coding(const snug_kv_coding *a, const snug_kv_coding *b)
-{
-    return a->format == b->format && a->bits == b->bits && a->group == b->group;
-}
-
-static bool is_same_config(const snug_kv_config *a, const snug_kv_config *b)
-{
-    return is_same_coding(&a->key, &b->key) && is_same_coding(&a->value, &b->value) &&
-           a->first_exact_tokens == b->first_exact_tokens &&
-           a->recent_exact_tokens == b->recent_exact_tokens && a->retention.kind == b->retention.kind &&
-           a->retention.max_tokens == b->retention.max_tokens &&
-           a->retention.sink_tokens == b->retention.sink_tokens;
 }
 
 typedef struct config_words {
@@ -266,7 +237,7 @@ static snug_status check_cache(const snug_kv *kv, const cache_head *head, snug_e
     if (head->layer_count != kv->layer_count)
         SNUG_FAIL(error, SNUG_ERR_ARGUMENT, "the saved cache has %u layers, the model %u", head->layer_count,
                   kv->layer_count);
-    if (!is_same_config(&head->config, &kv->config))
+    if (memcmp(&head->config, &kv->config, sizeof kv->config) != 0)
         SNUG_FAIL(error, SNUG_ERR_ARGUMENT,
                   "the cache was saved as %s; it is to be loaded as %s: give the options it was saved with",
                   words_of(&head->config).text, words_of(&kv->config).text);
@@ -279,21 +250,17 @@ static snug_status check_cache(const snug_kv *kv, const cache_head *head, snug_e
     return SNUG_OK;
 }
 
-/* Whether all that the last token saw, and later ones may see, is among the tiles of the file. */
-static bool has_what_is_seen(const snug_kv_store *store, const snug_kv_side *side, const layer_head *head,
-                             int s, uint32_t tokens)
+/* Whether all that later tokens may see is among the tiles of the file. */
+static bool has_what_is_needed(const snug_kv_store *store, const snug_kv_side *side, const layer_head *head,
+                               int s, uint32_t tokens)
 {
-    const uint32_t last = tokens > 0 ? tokens - 1 : 0;
-    const uint32_t begin = snug_kv_rule_recent(&store->rule, last).begin / SNUG_TILE_TOKENS;
-    const uint32_t sinks = snug_kv_tiles_for(snug_kv_rule_sinks(&store->rule, last).end);
-
     for (uint32_t tile = 0; tile < snug_kv_tiles_for(tokens); tile++) {
-        const bool is_code = side->has_codes && tile >= store->first_tiles && tile < codes_end(store);
+        const bool is_code =
+            side->has_codes && tile >= store->first_tiles && tile < snug_kv_store_codes_end(store);
+        const bool is_there =
+            is_code ? runs_have(&head->codes[s], tile - store->first_tiles) : runs_have(&head->rows[s], tile);
 
-        if (tile >= sinks && tile < begin)
-            continue;
-        if (is_code ? !runs_have(&head->codes[s], tile - store->first_tiles)
-                    : !runs_have(&head->rows[s], tile))
+        if (!is_there && snug_kv_rule_needs(&store->rule, tokens, tile))
             return false;
     }
     return true;
@@ -318,22 +285,22 @@ static uint32_t most_codes(const snug_kv_store *store, uint32_t tiles)
 /* Whether the side has places for all of its tiles. */
 static bool has_places(const snug_kv_store *store, const snug_kv_side *side, uint32_t tiles)
 {
-    const uint32_t codes = codes_end(store) - store->first_tiles;
+    const uint32_t codes = snug_kv_store_codes_end(store) - store->first_tiles;
 
-    return !side->has_codes ||
-           (snug_kv_places_used(&side->coded, codes) <= side->coded_tiles &&
-            (tiles <= codes_end(store) || tiles - codes_end(store) <= side->exact.ring_tiles));
+    return !side->has_codes || (snug_kv_places_used(&side->coded, codes) <= side->coded_tiles &&
+                                (tiles <= snug_kv_store_codes_end(store) ||
+                                 tiles - snug_kv_store_codes_end(store) <= side->exact.ring_tiles));
 }
 
 static snug_status check_side(const snug_kv_store *store, const snug_kv_side *side, const layer_head *head,
                               int s, uint32_t tokens, snug_error *error)
 {
-    const uint32_t codes = codes_end(store) - store->first_tiles;
+    const uint32_t codes = snug_kv_store_codes_end(store) - store->first_tiles;
 
     if (!runs_are_sound(&head->rows[s], snug_kv_tiles_for(tokens)) ||
         !runs_are_sound(&head->codes[s], side->has_codes ? codes : 0) ||
         !has_places(store, side, snug_kv_tiles_for(tokens)) ||
-        !has_what_is_seen(store, side, head, s, tokens))
+        !has_what_is_needed(store, side, head, s, tokens))
         SNUG_FAIL(error, SNUG_ERR_CORRUPT, NOT_ONE "tokens are missing");
     return SNUG_OK;
 }
@@ -356,6 +323,7 @@ static snug_status load_head(snug_kv *kv, snug_kv_store *store, const layer_head
         SNUG_FAIL(error, SNUG_ERR_CORRUPT, NOT_ONE "%u of %u tiles are codes", head->coded_end, tiles);
     store->coded_end = store->coded_before = head->coded_end;
     store->is_rewound = head->is_rewound;
+    store->first_given = head->first_given;
     for (int s = 0; s < 2; s++) {
         SNUG_TRY(set_bits(kv, side_of(store, s), head->bits[s], most[s], error));
         SNUG_TRY(check_side(store, side_of(store, s), head, s, tokens, error));
@@ -367,7 +335,7 @@ static snug_status load_head(snug_kv *kv, snug_kv_store *store, const layer_head
 static snug_status take_tiles(const snug_kv_side *side, const tile_runs *saved, const tile_runs *wanted,
                               bool as_codes, snug_kv_bytes *in, snug_error *error)
 {
-    piece pieces[PIECES_MAX];
+    piece pieces[SNUG_KV_ARENAS_MAX];
 
     for (int r = 0; r < RUNS_MAX; r++)
         for (uint32_t tile = saved->run[r].begin; tile < saved->run[r].end; tile++) {

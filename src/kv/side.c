@@ -9,6 +9,7 @@
 #include "base/status.h"
 #include "codec/affine.h"
 #include "codec/planes.h"
+#include "codec/rotation.h"
 
 snug_tile snug_kv_side_rows(const snug_kv_side *side, uint32_t tile, uint32_t head)
 {
@@ -65,15 +66,30 @@ void snug_kv_side_write(const snug_kv_side *side, const snug_kernels *kernels, u
     }
 }
 
-void snug_kv_side_encode(const snug_kv_side *side, uint32_t coded_tile, uint32_t head, const float *x)
+static snug_codes_side codes_side(const snug_kv_side *side)
+{
+    return side->is_key ? SNUG_CODES_KEY : SNUG_CODES_VALUE;
+}
+
+void snug_kv_side_encode(const snug_kv_side *side, uint32_t coded_tile, uint32_t head, float *x)
 {
     const snug_tile tile = snug_kv_side_codes(side, coded_tile, head);
-    const snug_codes_side which = side->is_key ? SNUG_CODES_KEY : SNUG_CODES_VALUE;
 
+    for (size_t token = 0; token < SNUG_TILE_TOKENS && snug_kv_side_is_turned(side); token++)
+        snug_rotation_apply(x + token * side->head_dim, side->head_dim, side->seed);
     if (tile.kind == SNUG_TILE_AFFINE)
-        snug_affine_encode(&(snug_affine_tile){ tile.codes, tile.scale, tile.bias }, which, x, side->head_dim,
-                           tile.bits, tile.group);
+        snug_affine_encode(&(snug_affine_tile){ tile.codes, tile.scale, tile.bias }, codes_side(side), x,
+                           side->head_dim, tile.bits, tile.group);
     else
-        snug_planes_encode(&(snug_planes_tile){ tile.codes, tile.scale }, which, x, side->head_dim,
+        snug_planes_encode(&(snug_planes_tile){ tile.codes, tile.scale }, codes_side(side), x, side->head_dim,
                            tile.bits);
+}
+
+void snug_kv_side_decode(float *x, const snug_kv_side *side, uint32_t coded_tile, uint32_t head)
+{
+    const snug_tile tile = snug_kv_side_codes(side, coded_tile, head);
+
+    snug_tile_decode(x, &tile, codes_side(side), side->head_dim, SNUG_TILE_TOKENS);
+    for (size_t token = 0; token < SNUG_TILE_TOKENS && snug_kv_side_is_turned(side); token++)
+        snug_rotation_undo(x + token * side->head_dim, side->head_dim, side->seed);
 }

@@ -148,11 +148,19 @@ void snug_kv_set_tokens(snug_kv *kv, uint32_t tokens)
         kv->store[i].coded_before = kv->store[i].coded_end;
 }
 
+uint32_t snug_kv_first_kept(const snug_kv *kv, uint32_t layer)
+{
+    const snug_kv_store *store = &kv->store[layer];
+
+    return (uint32_t)snug_max_size(store->first_given, snug_kv_rule_first_kept(&store->rule, kv->written));
+}
+
 /* Whether every layer still has what the tokens after the first `tokens` will see. */
 static bool is_whole(const snug_kv *kv, uint32_t tokens)
 {
     for (uint32_t i = 0; i < kv->layer_count; i++)
-        if (!kv->store[i].shape.is_shared && !snug_kv_rule_is_whole(&kv->store[i].rule, tokens, kv->written))
+        if (!kv->store[i].shape.is_shared &&
+            !snug_kv_rule_is_whole(&kv->store[i].rule, tokens, snug_kv_first_kept(kv, i)))
             return false;
     return true;
 }
@@ -163,8 +171,11 @@ uint32_t snug_kv_truncate(snug_kv *kv, uint32_t tokens)
         kv->tokens = is_whole(kv, tokens) ? tokens : 0;
     if (kv->tokens == 0)
         kv->written = 0;
-    for (uint32_t i = 0; i < kv->layer_count; i++)
+    for (uint32_t i = 0; i < kv->layer_count; i++) {
         snug_kv_store_rewind(&kv->store[i], kv->tokens);
+        if (kv->tokens == 0)
+            kv->store[i].first_given = 0;
+    }
     shrink_to(kv, snug_kv_tiles_for(kv->tokens));
     SNUG_ASSERT_DEBUG(snug_kv_is_valid(kv));
     return kv->tokens;

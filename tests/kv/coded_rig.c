@@ -8,6 +8,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include <cmocka.h>
 
@@ -109,6 +110,16 @@ void compute_to(rig *r, uint32_t end, uint32_t chunk)
 {
     for (uint32_t at = snug_kv_tokens(r->kv); at < end; at = snug_kv_tokens(r->kv))
         compute(r, at, end - at < chunk ? end - at : chunk);
+}
+
+void assert_same_from(const rig *a, const rig *b, uint32_t token)
+{
+    const size_t width = HEADS * a->c->head_dim;
+
+    for (int layer = 0; layer < 2; layer++)
+        if (memcmp(a->out[layer] + token * width, b->out[layer] + token * width,
+                   (TOKENS - token) * width * sizeof(float)) != 0)
+            fail_msg("%s: other bits after %u tokens", a->c->name, token);
 }
 
 const coded_case cases[] = {

@@ -48,6 +48,9 @@ void compute(rig *r, uint32_t first, uint32_t tokens);
 /* From what there is to `end`, chunk by chunk. */
 void compute_to(rig *r, uint32_t end, uint32_t chunk);
 
+/* What both answered from `token` on has the same bits, in both layers. */
+void assert_same_from(const rig *a, const rig *b, uint32_t token);
+
 #define PLANES(bits)                                                                                         \
     {                                                                                                        \
         SNUG_KV_FORMAT_PLANES, bits, 0                                                                       \
