@@ -116,6 +116,12 @@ SNUG_API uint32_t snug_kv_tokens(const snug_kv *kv);          /* of the conversa
 SNUG_API uint32_t snug_kv_context_tokens(const snug_kv *kv);  /* the most it can have */
 SNUG_API uint64_t snug_kv_committed_bytes(const snug_kv *kv); /* in the ledger now */
 
+/*
+ * What snug_kv_committed_bytes() will be when the conversation has `tokens` tokens, no fewer than now, if the
+ * cache stays as it is: exact. Cost: some additions per layer; no memory is taken.
+ */
+SNUG_API uint64_t snug_kv_projected_bytes(const snug_kv *kv, uint32_t tokens);
+
 /* What a cache is made of now. Plain data. */
 typedef struct snug_kv_info {
     size_t struct_size;    /* set by the caller */

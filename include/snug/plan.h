@@ -60,5 +60,38 @@ SNUG_API SNUG_MUST_CHECK snug_status snug_plan_make(snug_plan *plan_out, const s
                                                     const snug_memory *memory, uint64_t text_bytes,
                                                     const snug_plan_options *options, snug_error *error);
 
+/* --- while a request runs ------------------------------------------------------------------------------ */
+
+/*
+ * Tokens that the cache holds at the end of a request with a conversation of `prompt_tokens` (all of it, not
+ * only what is new) and an answer of at most `max_tokens` (0: until the context is full).
+ */
+SNUG_API uint32_t snug_plan_end_tokens(uint32_t context_tokens, uint32_t prompt_tokens, uint32_t max_tokens);
+
+/* What a running request comes to, with the cache in the widths that it has now. Plain data. */
+typedef struct snug_projection {
+    size_t struct_size;    /* set by the caller */
+    uint32_t tokens;       /* of the conversation at the end */
+    uint64_t cache_bytes;  /* then */
+    uint64_t growth_bytes; /* of it, what the cache has not got yet */
+    uint64_t ledger_bytes; /* all that the ledger will show, if nothing else is taken or given back */
+    uint64_t peak_bytes;   /* with `fixed_bytes`: unreclaimable bytes of the process */
+} snug_projection;
+
+/*
+ * Project to `end_tokens`, no fewer than now and no more than the context. `fixed_bytes` is what lies outside
+ * the ledger: snug_plan.fixed_bytes. Exact for the cache; it grows and never shrinks by itself, so the end is
+ * also the peak. Cost: microseconds; no memory is taken, no file is read: for every token, if you like.
+ */
+SNUG_API void snug_plan_project(snug_projection *out, const snug_memory *memory, const snug_kv *kv,
+                                uint32_t end_tokens, uint64_t fixed_bytes);
+
+/*
+ * The longest conversation, at most the context, with which the projected peak stays within `limit_bytes`;
+ * what there is now counts as within. Cost as above, some twenty times.
+ */
+SNUG_API uint32_t snug_plan_tokens_within(const snug_memory *memory, const snug_kv *kv, uint64_t limit_bytes,
+                                          uint64_t fixed_bytes);
+
 SNUG_END_DECLS
 #endif /* SNUG_PLAN_H */

@@ -200,6 +200,16 @@ uint64_t snug_kv_committed_bytes(const snug_kv *kv)
     return bytes;
 }
 
+uint64_t snug_kv_projected_bytes(const snug_kv *kv, uint32_t tokens)
+{
+    const uint32_t tiles = (uint32_t)snug_max_size(snug_kv_tiles_for(tokens), kv->tiles);
+    uint64_t bytes = table_bytes(kv->layer_count);
+
+    for (uint32_t i = 0; i < kv->layer_count; i++)
+        bytes += snug_kv_store_bytes(&kv->store[i], tiles);
+    return bytes;
+}
+
 /* Bytes of one token on one side: as codes where it has some. */
 static uint64_t token_bytes(const snug_kv_side *side)
 {

@@ -28,7 +28,6 @@
 static snug_status read_request(snug_plan *plan, snug_plan_settings *settings, const snug_model *model,
                                 const snug_plan_options *options, snug_error *error)
 {
-    uint64_t last;
 
     *settings = (snug_plan_settings){
         .context_tokens = options->context_tokens,
@@ -41,11 +40,10 @@ static snug_status read_request(snug_plan *plan, snug_plan_settings *settings, c
         SNUG_FAIL(error, SNUG_ERR_FULL,
                   "the prompt has %u tokens, but the context holds %u: raise the context or shorten it",
                   options->prompt_tokens, settings->context_tokens);
-    /* The last token generated is never put into the cache. */
-    last = (uint64_t)options->prompt_tokens + options->max_tokens - (options->max_tokens > 0);
     plan->cache_tokens = settings->context_tokens;
-    if (options->prompt_tokens > 0 && options->max_tokens > 0 && last < settings->context_tokens)
-        plan->cache_tokens = (uint32_t)last;
+    if (options->prompt_tokens > 0)
+        plan->cache_tokens =
+            snug_plan_end_tokens(settings->context_tokens, options->prompt_tokens, options->max_tokens);
     plan->context_tokens = settings->context_tokens;
     plan->prefill_chunk = settings->prefill_chunk;
     plan->threads = settings->threads;
