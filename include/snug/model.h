@@ -35,6 +35,25 @@ SNUG_API SNUG_MUST_CHECK snug_status snug_model_open(snug_model **model_out, snu
                                                      snug_error *error);
 SNUG_API void snug_model_close(snug_model *model);
 
+/* A model as its config.json describes it, for a plan before there are files. */
+typedef struct snug_model_outline {
+    size_t struct_size;
+    const char *name;   /* for sentences, in place of a path */
+    const char *config; /* text of config.json, by Hugging Face's keys; need not outlive the call */
+    size_t config_bytes;
+    const char *weights; /* how they are stored: "f32", "f16", "bf16", "affine4:64", "q8_0", "q4_k_m" */
+} snug_model_outline;
+
+/*
+ * A model without weights: it can be planned and asked for its shape, tensors and bytes, like one whose files
+ * are there, but no session can be made of it. Costs as much memory as the tables of a real one.
+ * Errors: ARGUMENT (an unknown way to store weights), CORRUPT, UNSUPPORTED, OVER_LIMIT.
+ */
+SNUG_API SNUG_MUST_CHECK snug_status snug_model_open_outline(snug_model **model_out, snug_memory *memory,
+                                                             const snug_model_outline *outline,
+                                                             const snug_model_options *options,
+                                                             snug_error *error);
+
 typedef struct snug_model_info {
     size_t struct_size;      /* set by the caller */
     const char *family;      /* "llama": the row of the family table */

@@ -12,6 +12,7 @@
 #include "base/status.h"
 #include "base/utf8.h"
 #include "format/checkpoint_private.h"
+#include "format/outline.h"
 #include "format/safetensors.h"
 #include "format/tensor.h"
 #include "memory/memory.h"
@@ -328,6 +329,7 @@ void snug_checkpoint_close(snug_checkpoint *checkpoint)
 {
     if (!checkpoint)
         return;
+    snug_outline_free(checkpoint);
     snug_memory_free(checkpoint->memory, checkpoint->texts);
     snug_memory_free(checkpoint->memory, checkpoint->tensors);
     snug_weight_files_close(&checkpoint->weights);
@@ -366,6 +368,8 @@ const snug_tensor *snug_checkpoint_find(const snug_checkpoint *checkpoint, const
     size_t low = 0;
     size_t high = checkpoint->tensor_count;
 
+    if (checkpoint->outline)
+        return snug_outline_any(checkpoint);
     while (low < high) {
         const size_t middle = low + (high - low) / 2;
         const int order = snug_tensor_compare_names(&checkpoint->tensors[middle], &wanted);
@@ -404,7 +408,7 @@ const char *snug_checkpoint_weight_file_name(const snug_checkpoint *checkpoint, 
 
 uint64_t snug_checkpoint_mapped_bytes(const snug_checkpoint *checkpoint)
 {
-    uint64_t bytes = 0;
+    uint64_t bytes = checkpoint->outline_bytes;
 
     for (size_t i = 0; i < checkpoint->weights.count; i++)
         bytes += checkpoint->weights.files[i].map.bytes;
@@ -431,6 +435,8 @@ static snug_status find_shaped(const snug_tensor **tensor_out, const snug_checkp
     char expected[64];
     char found[64];
 
+    if (checkpoint->outline)
+        return snug_outline_tensor(tensor_out, checkpoint, name, wanted, error);
     snug_tensor_shape_text(expected, sizeof expected, wanted);
     if (!tensor)
         SNUG_FAIL(error, SNUG_ERR_CORRUPT, "%.300s: tensor '%.100s' is missing, expected one of shape %s",

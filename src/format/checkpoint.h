@@ -46,6 +46,18 @@ SNUG_MUST_CHECK snug_status snug_checkpoint_open(snug_checkpoint **checkpoint_ou
                                                  const char *path, snug_error *error);
 void snug_checkpoint_close(snug_checkpoint *checkpoint);
 
+/*
+ * A checkpoint without files: the text of a config.json, and how the weights would be stored ("bf16",
+ * "affine4:64", "q8_0" ..., see outline.h). A family binds itself to it as to any other, then outline_end()
+ * makes the table of what it asked for. `name` stands for the path in sentences. Weights have no data;
+ * vectors read as zeros. Errors: ARGUMENT (how the weights are stored), CORRUPT, OVER_LIMIT.
+ */
+SNUG_MUST_CHECK snug_status snug_checkpoint_outline(snug_checkpoint **checkpoint_out, snug_memory *memory,
+                                                    const char *name, snug_str config, const char *weights,
+                                                    snug_error *error);
+SNUG_MUST_CHECK snug_status snug_checkpoint_outline_end(snug_checkpoint *checkpoint, snug_error *error);
+bool snug_checkpoint_is_outline(const snug_checkpoint *checkpoint);
+
 const char *snug_checkpoint_path(const snug_checkpoint *checkpoint); /* as given */
 
 /* The file with the configuration, for sentences: "FOLDER/config.json", or the (first) GGUF file. */

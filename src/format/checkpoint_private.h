@@ -8,6 +8,8 @@
 #include "format/checkpoint.h"
 #include "format/weight_files.h"
 
+typedef struct checkpoint_outline checkpoint_outline;
+
 typedef struct checkpoint_json {
     snug_os_map map;
     snug_json root; /* an object of checked JSON, or absent */
@@ -39,6 +41,10 @@ struct snug_checkpoint {
     snug_tensor *tensors; /* sorted by name, no two alike */
     size_t tensor_count;
     uint64_t table_bytes;
+
+    bool is_outline;             /* there are no files: outline.h */
+    checkpoint_outline *outline; /* while a family binds itself to it; else NULL */
+    uint64_t outline_bytes;      /* of all its tensors */
 };
 
 /* Everything that a GGUF checkpoint has beside its mapped files, which are open already. */
@@ -52,6 +58,10 @@ SNUG_MUST_CHECK snug_status snug_checkpoint_sort_table(snug_checkpoint *checkpoi
 /* Put the path of a weight file in front of the sentence. Returns `status`. */
 snug_status snug_checkpoint_weight_file_fail(const snug_checkpoint *checkpoint, size_t file,
                                              snug_status status, snug_error *error);
+
+/* While a family binds itself to an outline: stands for any tensor. */
+const snug_tensor *snug_outline_any(const snug_checkpoint *checkpoint);
+void snug_outline_free(snug_checkpoint *checkpoint);
 
 /* Finds model_type; part of opening, after config.json was read. */
 SNUG_MUST_CHECK snug_status snug_checkpoint_read_model_type(snug_checkpoint *checkpoint, snug_error *error);

@@ -11,6 +11,8 @@
 
 #include "base/status.h"
 #include "format/checkpoint.h"
+#include "format/checkpoint_private.h"
+#include "format/outline.h"
 #include "format/tensor.h"
 
 #define NAME_BYTES_MAX 256
@@ -200,6 +202,8 @@ snug_status snug_checkpoint_weight(snug_weight *weight_out, const snug_checkpoin
     const snug_tensor *tensor;
     packed_parts parts;
 
+    if (checkpoint->outline)
+        return snug_outline_weight(weight_out, checkpoint, name, rows, columns, error);
     if (find_parts(&parts, checkpoint, name))
         return read_packed(weight_out, checkpoint, &parts, rows, columns, error);
     SNUG_TRY(check_method(checkpoint, name, error));

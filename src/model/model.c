@@ -88,15 +88,17 @@ static void add_stop_ids(snug_model *model, snug_json ids)
         add_stop_id(model, value);
 }
 
-static snug_status load(snug_model *model, const char *path, snug_error *error)
+/* The checkpoint is open. */
+static snug_status load(snug_model *model, snug_error *error)
 {
-    SNUG_TRY(snug_checkpoint_open(&model->checkpoint, model->memory, path, error));
     model->family = find_family(model->checkpoint, error);
     if (!model->family)
         return error->status;
     SNUG_TRY(model->family->read_shape(model, error));
     SNUG_TRY(allocate(model, error));
     SNUG_TRY(model->family->bind(model, error));
+    if (snug_checkpoint_is_outline(model->checkpoint))
+        SNUG_TRY(snug_checkpoint_outline_end(model->checkpoint, error));
     SNUG_TRY(make_kv_shape(model, error));
     add_stop_ids(model, snug_json_get(snug_checkpoint_json(model->checkpoint, SNUG_FILE_GENERATION_CONFIG),
                                       "eos_token_id"));
@@ -104,28 +106,51 @@ static snug_status load(snug_model *model, const char *path, snug_error *error)
     return SNUG_OK;
 }
 
-snug_status snug_model_open(snug_model **model_out, snug_memory *memory, const char *path,
-                            const snug_model_options *options, snug_error *error)
+/* Opens the files at `path`, or the outline. */
+static snug_status open_model(snug_model **model_out, snug_memory *memory, const char *path,
+                              const snug_model_outline *outline, const snug_model_options *options,
+                              snug_error *error)
 {
-    snug_error own = { SNUG_OK, "" };
     snug_model *model;
     snug_status status;
 
     *model_out = NULL;
-    if (!error)
-        error = &own;
     model = snug_memory_alloc(memory, SNUG_MEMORY_WEIGHTS, sizeof *model, "the model", error);
     if (!model)
         return error->status;
     model->memory = memory;
     snug_kernels_init(&model->kernels, options ? options->cpu : SNUG_CPU_AUTO, options && options->exact);
-    status = load(model, path, error);
+    if (outline)
+        status = snug_checkpoint_outline(&model->checkpoint, memory, outline->name,
+                                         (snug_str){ outline->config, outline->config_bytes },
+                                         outline->weights, error);
+    else
+        status = snug_checkpoint_open(&model->checkpoint, memory, path, error);
+    if (status == SNUG_OK)
+        status = load(model, error);
     if (status != SNUG_OK) {
         snug_model_close(model);
         return status;
     }
     *model_out = model;
     return SNUG_OK;
+}
+
+snug_status snug_model_open(snug_model **model_out, snug_memory *memory, const char *path,
+                            const snug_model_options *options, snug_error *error)
+{
+    snug_error own = { SNUG_OK, "" };
+
+    return open_model(model_out, memory, path, NULL, options, error ? error : &own);
+}
+
+snug_status snug_model_open_outline(snug_model **model_out, snug_memory *memory,
+                                    const snug_model_outline *outline, const snug_model_options *options,
+                                    snug_error *error)
+{
+    snug_error own = { SNUG_OK, "" };
+
+    return open_model(model_out, memory, NULL, outline, options, error ? error : &own);
 }
 
 void snug_model_close(snug_model *model)
@@ -147,7 +172,8 @@ snug_status snug_model_check_shape(const snug_model *model, const char *embeddin
     const snug_model_shape *s = &model->shape;
     snug_weight embedding;
 
-    if (s->layer_count > snug_checkpoint_tensor_count(model->checkpoint))
+    if (!snug_checkpoint_is_outline(model->checkpoint) &&
+        s->layer_count > snug_checkpoint_tensor_count(model->checkpoint))
         SNUG_FAIL(error, SNUG_ERR_CORRUPT,
                   "%.300s: num_hidden_layers is %u, but the weight files hold only %zu tensors",
                   snug_checkpoint_config_path(model->checkpoint), s->layer_count,
@@ -175,8 +201,8 @@ snug_status snug_model_bind_matrix(snug_weight *weight_out, snug_model *model, c
     model->matmul_types |= 1u << weight_out->type;
     count_type(model, weight_out);
     model->parameters += (uint64_t)rows * columns;
-    /* The embedding is read by rows, unless it is also the head; with a head of its own, not as a whole. */
-    if (model->embedding.data || model->shape.is_tied)
+    /* The embedding is read by rows, unless it is also the head. */
+    if (weight_out != &model->embedding || model->shape.is_tied)
         model->token_weight_bytes += snug_weight_bytes(weight_out);
     return SNUG_OK;
 }

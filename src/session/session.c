@@ -61,6 +61,9 @@ snug_status snug_session_create(snug_session **session_out, const snug_model *mo
                                          .threads = options->threads,
                                          .logits_rows = options->logits_rows,
                                          .kv = options->kv };
+    if (snug_checkpoint_is_outline(model->checkpoint))
+        SNUG_FAIL(error, SNUG_ERR_ARGUMENT, "%.300s has no weights: it can be planned, not run",
+                  snug_checkpoint_path(model->checkpoint));
     SNUG_TRY(snug_plan_resolve(&settings, model, error));
     session = snug_memory_alloc(memory, SNUG_MEMORY_OTHER, sizeof *session, "the session", error);
     if (!session)
