@@ -35,6 +35,7 @@ function(snug_library target)
         ${PROJECT_SOURCE_DIR}/include/snug/memory.h
         ${PROJECT_SOURCE_DIR}/include/snug/model.h
         ${PROJECT_SOURCE_DIR}/include/snug/plan.h
+        ${PROJECT_SOURCE_DIR}/include/snug/pressure.h
         ${PROJECT_SOURCE_DIR}/include/snug/sample.h
         ${PROJECT_SOURCE_DIR}/include/snug/session.h
         ${PROJECT_SOURCE_DIR}/include/snug/snug.h

@@ -11,6 +11,7 @@
 #include <snug/memory.h>
 #include <snug/model.h>
 #include <snug/plan.h>
+#include <snug/pressure.h>
 #include <snug/sample.h>
 #include <snug/session.h>
 #include <snug/text.h>
