@@ -36,6 +36,9 @@ SNUG_API SNUG_MUST_CHECK snug_status snug_sampler_create(snug_sampler **sampler_
                                                          snug_error *error);
 SNUG_API void snug_sampler_destroy(snug_sampler *sampler);
 
+/* The seed of a sampler that draws what this one would draw next. */
+SNUG_API uint64_t snug_sampler_seed(const snug_sampler *sampler);
+
 /* What snug_sampler_create() charges to the ledger. */
 SNUG_API uint64_t snug_sampler_estimate_bytes(uint32_t id_count);
 

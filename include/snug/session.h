@@ -160,6 +160,9 @@ typedef struct snug_generate_options {
     snug_token_fn on_token;        /* may be NULL; false stops */
     void *user;
     snug_recompute_fn on_recompute; /* may be NULL */
+    /* The last ids of the prompt that are the answer so far, told by an earlier call: the text goes on after
+     * them. */
+    uint32_t told_tokens;
 } snug_generate_options;
 
 typedef struct snug_generate_result {
@@ -188,6 +191,89 @@ typedef struct snug_generate_result {
 SNUG_API SNUG_MUST_CHECK snug_status snug_session_generate(
     snug_generate_result *result_out, snug_session *session, const snug_text *text, const uint32_t *ids,
     size_t count, uint32_t *ids_out, const snug_generate_options *options, snug_error *error);
+
+/* --- stopping here, going on elsewhere ----------------------------------------------------------------- */
+
+/*
+ * An answer that snug_session_generate() began and did not end: it was interrupted, or memory ran out. To go
+ * on: generate with the session's ids, as many as are known, and these figures as options. Where the cache is
+ * what it was, the same tokens come that would have come.
+ */
+typedef struct snug_unfinished {
+    size_t struct_size; /* set by the caller */
+    uint32_t
+        known_tokens; /* of snug_session_ids(): those computed, and those after them that are still to be */
+    uint32_t told_tokens; /* the last ones of these: the answer so far */
+    uint32_t max_tokens;  /* still wanted; 0: until the context is full */
+    bool ignore_eos;
+    bool show_special;
+    snug_sample_options sample; /* its seed draws what would have been drawn next */
+} snug_unfinished;
+
+/* False when the last answer ended by itself, or the session has become another since. */
+SNUG_API bool snug_session_unfinished(const snug_session *session, snug_unfinished *unfinished_out);
+
+typedef struct snug_suspend_options {
+    size_t struct_size;
+    const char *note;   /* the caller's own text, kept as it is: what it needs to go on; may be NULL */
+    const char *reason; /* why, in words; may be NULL */
+    bool without_cache; /* only the ids: they are computed again */
+} snug_suspend_options;
+
+typedef struct snug_suspend_result {
+    size_t struct_size; /* set by the caller */
+    uint64_t bytes;     /* of the file */
+    bool has_cache;
+    char cache_error[SNUG_ERROR_TEXT_BYTES]; /* why it has none, if that was not asked for */
+} snug_suspend_result;
+
+/*
+ * Write the conversation, and what it takes to go on by itself, to a new file `path`, which appears as a
+ * whole or not at all; only its owner may read it. A file of that name is never overwritten. Where the disk
+ * has no room for the cache, the ids are kept alone. Takes no memory. The session stays as it is.
+ * Cost: the bytes of the cache, written and synced. Errors: IO, ARGUMENT (path too long).
+ */
+SNUG_API SNUG_MUST_CHECK snug_status snug_session_suspend(snug_suspend_result *result_out,
+                                                          const snug_session *session, const char *path,
+                                                          const snug_suspend_options *options,
+                                                          snug_error *error);
+
+/* A suspended conversation, open for reading. */
+typedef struct snug_suspended snug_suspended;
+
+typedef struct snug_suspended_info {
+    size_t struct_size; /* set by the caller */
+    uint64_t time_s;    /* when: seconds since 1970, UTC */
+    const char *reason; /* all texts are valid until it is closed, and terminated; never NULL */
+    const char *note;
+    const char *family; /* of the model */
+    uint64_t parameters;
+    const uint32_t *ids;      /* [unfinished.known_tokens] */
+    uint32_t computed_tokens; /* of them in the cache; 0: the cache was not kept */
+    uint64_t file_bytes;
+    snug_session_options session; /* to make one that takes it; threads are of now */
+    bool is_unfinished;           /* else: known_tokens alone counts */
+    snug_unfinished unfinished;
+} snug_suspended_info;
+
+/*
+ * Read all but the cache, and check it. Takes little memory: the file is mapped. Errors: IO, CORRUPT,
+ * UNSUPPORTED (of a newer version), OVER_LIMIT, NO_MEMORY.
+ */
+SNUG_API SNUG_MUST_CHECK snug_status snug_suspended_open(snug_suspended **suspended_out, snug_memory *memory,
+                                                         const char *path, snug_error *error);
+SNUG_API void snug_suspended_close(snug_suspended *suspended); /* NULL is allowed */
+SNUG_API void snug_suspended_read(snug_suspended_info *info_out, const snug_suspended *suspended);
+
+/*
+ * Put the session where the suspended one was; go on as snug_session_unfinished() says. Without its cache, or
+ * where that is damaged, the session is empty and all ids are still to be computed: compare
+ * snug_session_tokens() with computed_tokens.
+ * Errors: ARGUMENT (another model, another cache), FULL (longer than the context): the session is as it was.
+ * CORRUPT (ids beyond the vocabulary), OVER_LIMIT, NO_MEMORY: it may be empty.
+ */
+SNUG_API SNUG_MUST_CHECK snug_status snug_session_resume(snug_session *session,
+                                                         const snug_suspended *suspended, snug_error *error);
 
 SNUG_END_DECLS
 #endif /* SNUG_SESSION_H */

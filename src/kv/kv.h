@@ -20,6 +20,9 @@ SNUG_MUST_CHECK snug_status snug_kv_create(snug_kv **kv_out, const snug_kv_shape
                                            snug_error *error);
 void snug_kv_destroy(snug_kv *kv);
 
+/* What it was made of, whatever has been demoted since: a cache made so can load what this one saves. */
+const snug_kv_config *snug_kv_made_of(const snug_kv *kv);
+
 /*
  * Commit memory for a conversation of `tokens` tokens in every layer: no more than the layer's retention can
  * use. The only step that can fail, so it comes before anything is computed; on failure nothing changed.

@@ -181,6 +181,11 @@ uint32_t snug_kv_truncate(snug_kv *kv, uint32_t tokens)
     return kv->tokens;
 }
 
+const snug_kv_config *snug_kv_made_of(const snug_kv *kv)
+{
+    return &kv->config;
+}
+
 uint32_t snug_kv_tokens(const snug_kv *kv)
 {
     return kv->tokens;

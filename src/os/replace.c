@@ -19,6 +19,10 @@
 
 #define PARTIAL ".partial"
 
+/* Written pages are charged to our own control group until they are on the disk: never more than so many, for
+ * files are written when memory is short. */
+#define UNSYNCED_BYTES ((size_t)8 << 20)
+
 static snug_status fail_with_errno(const snug_os_replace *replace, int code, snug_error *error)
 {
     char reason[128];
@@ -37,6 +41,15 @@ static bool is_still_there(const snug_os_replace *replace)
            opened.st_ino == named.st_ino && opened.st_dev == named.st_dev;
 }
 
+/* Whether a killed process had given the file its name, and not yet taken this one away: then it is complete,
+ * and must not be written to. Takes the name away. */
+static bool is_also_complete(const snug_os_replace *replace)
+{
+    struct stat opened;
+
+    return fstat(replace->file, &opened) == 0 && opened.st_nlink > 1 && unlink(replace->partial) == 0;
+}
+
 /* Opened, locked and ours; else the errno. */
 static int open_partial(snug_os_replace *replace)
 {
@@ -47,7 +60,7 @@ static int open_partial(snug_os_replace *replace)
         if (replace->file < 0)
             return errno;
         if (flock(replace->file, LOCK_EX | LOCK_NB) == 0) {
-            if (is_still_there(replace))
+            if (is_still_there(replace) && !is_also_complete(replace))
                 return ftruncate(replace->file, 0) == 0 ? 0 : errno;
             code = 0;
         } else {
@@ -63,6 +76,7 @@ snug_status snug_os_replace_begin(snug_os_replace *replace, const char *path, sn
     struct stat info;
     int code;
 
+    replace->bytes = replace->unsynced_bytes = 0;
     if (strlen(path) + sizeof PARTIAL > sizeof replace->partial)
         SNUG_FAIL(error, SNUG_ERR_ARGUMENT, "the path '%.100s...' is longer than %zu bytes", path,
                   sizeof replace->partial - sizeof PARTIAL);
@@ -90,6 +104,13 @@ snug_status snug_os_replace_write(snug_os_replace *replace, const void *data, si
             return fail_with_errno(replace, errno, error);
         at += written;
         bytes -= (size_t)written;
+        replace->bytes += (uint64_t)written;
+        replace->unsynced_bytes += (size_t)written;
+        if (replace->unsynced_bytes >= UNSYNCED_BYTES) {
+            (void)fdatasync(replace->file); /* what is wrong is said at the end */
+            (void)posix_fadvise(replace->file, 0, 0, POSIX_FADV_DONTNEED);
+            replace->unsynced_bytes = 0;
+        }
     }
     return SNUG_OK;
 }
@@ -115,6 +136,38 @@ static void sync_folder(const char *path)
 snug_status snug_os_replace_end(snug_os_replace *replace, snug_error *error)
 {
     if (fsync(replace->file) != 0 || rename(replace->partial, replace->path) != 0) {
+        const int code = errno;
+
+        snug_os_replace_cancel(replace);
+        return fail_with_errno(replace, code, error);
+    }
+    close(replace->file);
+    sync_folder(replace->path);
+    return SNUG_OK;
+}
+
+/* The name is given only if nothing has it; false with errno. */
+static bool name_new(const snug_os_replace *replace)
+{
+    struct stat info;
+
+    if (link(replace->partial, replace->path) == 0) {
+        (void)unlink(replace->partial);
+        return true;
+    }
+    if (errno != EPERM && errno != EOPNOTSUPP && errno != ENOSYS)
+        return false;
+    /* A file system without links: the best there is. */
+    if (stat(replace->path, &info) == 0) {
+        errno = EEXIST;
+        return false;
+    }
+    return rename(replace->partial, replace->path) == 0;
+}
+
+snug_status snug_os_replace_end_new(snug_os_replace *replace, snug_error *error)
+{
+    if (fsync(replace->file) != 0 || !name_new(replace)) {
         const int code = errno;
 
         snug_os_replace_cancel(replace);

@@ -13,6 +13,8 @@
 
 typedef struct snug_os_replace {
     int file;
+    uint64_t bytes; /* so far */
+    size_t unsynced_bytes;
     char path[SNUG_OS_PATH_BYTES];
     char partial[SNUG_OS_PATH_BYTES];
 } snug_os_replace;
@@ -29,6 +31,10 @@ SNUG_MUST_CHECK snug_status snug_os_replace_write(snug_os_replace *replace, cons
 
 /* Put the new file in its place. Whatever comes back, it is over. Errors: IO: the old file is as it was. */
 SNUG_MUST_CHECK snug_status snug_os_replace_end(snug_os_replace *replace, snug_error *error);
+
+/* The same where there must be no file of that name yet. Errors: IO: there is one (it stays), or it cannot be
+ * written. */
+SNUG_MUST_CHECK snug_status snug_os_replace_end_new(snug_os_replace *replace, snug_error *error);
 
 /* Instead of the end: the old file stays. */
 void snug_os_replace_cancel(snug_os_replace *replace);

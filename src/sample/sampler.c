@@ -88,6 +88,11 @@ void snug_sampler_destroy(snug_sampler *sampler)
         snug_memory_free(sampler->memory, sampler);
 }
 
+uint64_t snug_sampler_seed(const snug_sampler *sampler)
+{
+    return sampler->random.state; /* SplitMix64: the state is a seed */
+}
+
 /* Copies the logits; false when one of them is NaN or +infinity. */
 static bool load_candidates(snug_sampler *sampler, const float *logits)
 {

@@ -5,6 +5,8 @@
  */
 #include "session/session.h"
 
+#include <string.h>
+
 #include "base/status.h"
 #include "os/machine.h"
 
@@ -104,6 +106,22 @@ static uint32_t expected_tokens(const generation *g, size_t prompt_tokens, uint3
     return (uint32_t)expected;
 }
 
+/* From here on the session knows what is wanted, whatever stops it. */
+static void begin_answer(const generation *g, const uint32_t *ids, size_t count)
+{
+    snug_session *session = g->session;
+    const snug_generate_options *options = g->options;
+
+    session->pending = (uint32_t)count - session->tokens;
+    memmove(session->ids + session->tokens, ids + session->tokens, session->pending * sizeof *ids);
+    session->unfinished = (snug_unfinished){ .told_tokens = options->told_tokens,
+                                             .max_tokens = options->max_tokens,
+                                             .ignore_eos = options->ignore_eos,
+                                             .show_special = options->show_special,
+                                             .sample = options->sample };
+    session->is_unfinished = true;
+}
+
 /*
  * Keep what the session and the prompt have in common, compute the rest. The last token is always computed:
  * it gives the logits to start from.
@@ -128,11 +146,27 @@ static snug_status prefill(generation *g, const uint32_t *ids, size_t count, snu
             note_recompute(g, &recompute);
     }
     common = session->tokens;
+    begin_answer(g, ids, count);
     g->result->prompt_tokens = (uint32_t)count;
     status = eval(g, ids + common, count - common, error);
     g->result->reused_tokens = g->result->recomputed_tokens > 0 ? 0 : common;
     g->result->prefill_ns = snug_os_clock_ns() - start;
     return status;
+}
+
+/* The answer so far, and how it goes on: for whoever has to stop here. */
+static void note_answer(const generation *g)
+{
+    snug_session *session = g->session;
+    const uint32_t max_tokens = g->options->max_tokens;
+
+    if (session->tokens < session->context_tokens) {
+        session->ids[session->tokens] = g->last_id;
+        session->pending = 1;
+    }
+    session->unfinished.told_tokens = g->options->told_tokens + g->result->generated_tokens;
+    session->unfinished.max_tokens = max_tokens > 0 ? max_tokens - g->result->generated_tokens : 0;
+    session->unfinished.sample.seed = snug_sampler_seed(g->sampler);
 }
 
 /* One token chosen from the logits at hand. Sets result->stop when it was the last. */
@@ -151,6 +185,7 @@ static snug_status choose_token(generation *g, snug_error *error)
         g->ids_out[result->generated_tokens] = id;
     result->generated_tokens++;
     g->last_id = id;
+    note_answer(g);
     if (!emit(g, id))
         result->stop = SNUG_STOP_INTERRUPTED;
     else if (result->generated_tokens == g->options->max_tokens)
@@ -185,7 +220,7 @@ static snug_status decode(generation *g, uint64_t start, snug_error *error)
     return SNUG_OK;
 }
 
-static snug_status prepare(generation *g, snug_error *error)
+static snug_status prepare(generation *g, const uint32_t *ids, size_t count, snug_error *error)
 {
     const uint32_t vocabulary = g->session->model->shape.vocabulary;
     uint32_t id_count = g->text ? snug_text_id_count(g->text) : vocabulary;
@@ -198,10 +233,15 @@ static snug_status prepare(generation *g, snug_error *error)
     snug_decoder_init(&g->decoder, g->text, g->options->show_special ? 0 : SNUG_DECODE_SKIP_SPECIAL);
     g->piece = snug_memory_alloc(g->session->memory, SNUG_MEMORY_TEXT, snug_decoder_bound(g->text),
                                  "the text of one token", error);
-    return g->piece ? SNUG_OK : error->status;
+    if (!g->piece)
+        return error->status;
+    for (size_t i = count - g->options->told_tokens; i < count; i++)
+        (void)snug_decoder_push(&g->decoder, ids[i], g->piece);
+    return SNUG_OK;
 }
 
-static snug_status check_prompt(const snug_session *session, size_t count, snug_error *error)
+static snug_status check_prompt(const snug_session *session, size_t count,
+                                const snug_generate_options *options, snug_error *error)
 {
     if (count == 0)
         SNUG_FAIL(error, SNUG_ERR_ARGUMENT,
@@ -210,6 +250,9 @@ static snug_status check_prompt(const snug_session *session, size_t count, snug_
         SNUG_FAIL(error, SNUG_ERR_FULL,
                   "the prompt has %zu tokens, but the context holds %u: raise the context or shorten it",
                   count, session->context_tokens);
+    if (options->told_tokens > count)
+        SNUG_FAIL(error, SNUG_ERR_ARGUMENT, "%u tokens were told, but the prompt has %zu",
+                  options->told_tokens, count);
     return SNUG_OK;
 }
 
@@ -227,8 +270,8 @@ snug_status snug_session_generate(snug_generate_result *result_out, snug_session
     if (!error)
         error = &own;
     *result_out = (snug_generate_result){ .struct_size = result_out->struct_size };
-    SNUG_TRY(check_prompt(session, count, error));
-    status = prepare(&g, error);
+    SNUG_TRY(check_prompt(session, count, options, error));
+    status = prepare(&g, ids, count, error);
     if (status == SNUG_OK)
         status = prefill(&g, ids, count, error);
     if (status == SNUG_OK)
@@ -238,6 +281,8 @@ snug_status snug_session_generate(snug_generate_result *result_out, snug_session
         result_out->stop = SNUG_STOP_INTERRUPTED;
         status = SNUG_OK;
     }
+    session->is_unfinished =
+        session->is_unfinished && (result_out->stop == 0 || result_out->stop == SNUG_STOP_INTERRUPTED);
     snug_memory_free(session->memory, g.piece);
     snug_sampler_destroy(g.sampler);
     return status;

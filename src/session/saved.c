@@ -32,7 +32,7 @@ _Static_assert(sizeof(file_head) == 64, "no padding in the file");
 /* --- saving --------------------------------------------------------------------------------------------- */
 
 typedef struct saving {
-    snug_os_replace file;
+    snug_os_replace *file;
     snug_checksum sum;
 } saving;
 
@@ -41,7 +41,7 @@ static snug_status put(void *user, const void *data, size_t bytes, snug_error *e
     saving *s = user;
 
     snug_checksum_add(&s->sum, data, bytes);
-    return snug_os_replace_write(&s->file, data, bytes, error);
+    return snug_os_replace_write(s->file, data, bytes, error);
 }
 
 static snug_status put_all(saving *s, const snug_session *session, snug_error *error)
@@ -65,18 +65,25 @@ static snug_status put_all(saving *s, const snug_session *session, snug_error *e
     return put(s, &checksum, sizeof checksum, error);
 }
 
+snug_status snug_saved_write(snug_os_replace *file, const snug_session *session, snug_error *error)
+{
+    saving s = { file, snug_checksum_begin() };
+
+    return put_all(&s, session, error);
+}
+
 snug_status snug_session_save(const snug_session *session, const char *path, snug_error *error)
 {
-    saving s = { .sum = snug_checksum_begin() };
+    snug_os_replace file;
     snug_status status;
 
-    SNUG_TRY(snug_os_replace_begin(&s.file, path, error));
-    status = put_all(&s, session, error);
+    SNUG_TRY(snug_os_replace_begin(&file, path, error));
+    status = snug_saved_write(&file, session, error);
     if (status != SNUG_OK) {
-        snug_os_replace_cancel(&s.file);
+        snug_os_replace_cancel(&file);
         return status;
     }
-    return snug_os_replace_end(&s.file, error);
+    return snug_os_replace_end(&file, error);
 }
 
 /* --- loading -------------------------------------------------------------------------------------------- */
@@ -150,7 +157,8 @@ static snug_status check_ids(const snug_session *session, const snug_kv_bytes *b
     return SNUG_OK;
 }
 
-static snug_status load(snug_session *session, const snug_os_map *map, const char *path, snug_error *error)
+snug_status snug_saved_read(snug_session *session, const snug_os_map *map, const char *path,
+                            snug_error *error)
 {
     file_head head;
     snug_kv_bytes body;
@@ -172,6 +180,8 @@ static snug_status load(snug_session *session, const snug_os_map *map, const cha
     if (status == SNUG_OK)
         memcpy(session->ids, ids, head.tokens * sizeof *session->ids);
     session->tokens = snug_kv_tokens(session->kv);
+    session->pending = 0;
+    session->is_unfinished = false;
     session->pass.span_tokens = status == SNUG_OK ? head.span_tokens : session->pass.span_tokens;
     session->has_logits = session->has_logits && status != SNUG_OK && session->tokens > 0;
     return status;
@@ -183,7 +193,7 @@ snug_status snug_session_load(snug_session *session, const char *path, snug_erro
     snug_status status;
 
     SNUG_TRY(snug_os_map_open(&map, path, error));
-    status = load(session, &map, path, error);
+    status = snug_saved_read(session, &map, path, error);
     snug_os_map_close(&map);
     return status;
 }

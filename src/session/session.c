@@ -139,6 +139,7 @@ static snug_status eval_chunk(snug_session *session, uint32_t count, bool is_las
     pass->first_position = first;
     snug_model_forward(pass);
     session->tokens = first + count;
+    session->pending -= count;
     snug_kv_set_tokens(session->kv, session->tokens);
     if (options && options->on_logits && options->logits_from < session->tokens) {
         const uint32_t from = options->logits_from > first ? options->logits_from - first : 0;
@@ -184,28 +185,40 @@ snug_recompute snug_session_expect(snug_session *session, uint32_t tokens)
     if (becomes_long != is_long(session, session->pass.span_tokens) && session->tokens > 0) {
         recompute.reason = becomes_long ? SNUG_RECOMPUTE_LONGER : SNUG_RECOMPUTE_SHORTER;
         recompute.tokens = session->tokens;
-        (void)snug_session_truncate(session, 0);
+        session->pending += session->tokens;
+        session->tokens = snug_kv_truncate(session->kv, 0);
+        session->has_logits = false;
     }
     session->pass.span_tokens = tokens;
     return recompute;
 }
 
-static snug_status eval_tokens(snug_session *session, const uint32_t *ids, size_t count,
-                               const snug_eval_options *options, snug_error *error)
+/* Compute the ids that are known and pending. */
+static snug_status eval_pending(snug_session *session, const snug_eval_options *options, snug_error *error)
 {
-    size_t done = 0;
+    const uint32_t count = session->pending;
 
-    while (done < count) {
-        const size_t chunk = snug_min_size(session->prefill_chunk, count - done);
+    while (session->pending > 0) {
+        const uint32_t chunk = (uint32_t)snug_min_size(session->prefill_chunk, session->pending);
 
         if (options && options->keep_going && !options->keep_going(options->user))
-            SNUG_FAIL(error, SNUG_ERR_CANCELLED, "stopped after %zu of %zu tokens", done, count);
+            SNUG_FAIL(error, SNUG_ERR_CANCELLED, "stopped after %u of %u tokens", count - session->pending,
+                      count);
         session->has_logits = false;
-        memmove(session->ids + session->tokens, ids + done, chunk * sizeof *ids);
-        SNUG_TRY(eval_chunk(session, (uint32_t)chunk, done + chunk == count, options, error));
-        done += chunk;
+        SNUG_TRY(eval_chunk(session, chunk, chunk == session->pending, options, error));
     }
     return SNUG_OK;
+}
+
+/* What comes after the tokens that are computed. An unfinished answer stays one if that was expected. */
+static void set_pending(snug_session *session, const uint32_t *ids, size_t count)
+{
+    uint32_t *next = session->ids + session->tokens;
+
+    if (session->pending != count || memcmp(next, ids, count * sizeof *ids) != 0)
+        session->is_unfinished = false;
+    memmove(next, ids, count * sizeof *ids);
+    session->pending = (uint32_t)count;
 }
 
 /*
@@ -222,18 +235,19 @@ snug_status snug_session_eval(snug_session *session, const uint32_t *ids, size_t
     uint32_t total;
 
     SNUG_TRY(check_tokens(session, ids, count, error));
+    SNUG_RETURN_IF(count == 0, SNUG_OK);
+    set_pending(session, ids, count);
     total = before + (uint32_t)count;
     if (session->model->kernels.exact || total > session->pass.span_tokens)
         recompute = snug_session_expect(session, total);
     if (recompute.reason == SNUG_RECOMPUTE_NONE)
-        return eval_tokens(session, ids, count, options, error);
+        return eval_pending(session, options, error);
     if (options)
         only_new = *options;
     if (only_new.on_recompute)
         only_new.on_recompute(only_new.user, &recompute);
     only_new.logits_from = only_new.logits_from > before ? only_new.logits_from : before;
-    memmove(session->ids + before, ids, count * sizeof *ids);
-    return eval_tokens(session, session->ids, total, &only_new, error);
+    return eval_pending(session, &only_new, error);
 }
 
 uint32_t snug_session_truncate(snug_session *session, uint32_t tokens)
@@ -241,6 +255,8 @@ uint32_t snug_session_truncate(snug_session *session, uint32_t tokens)
     if (tokens < session->tokens) {
         session->tokens = snug_kv_truncate(session->kv, tokens);
         session->has_logits = false;
+        session->pending = 0;
+        session->is_unfinished = false;
     }
     return session->tokens;
 }
@@ -270,6 +286,16 @@ snug_status snug_session_convert(snug_session *session, const snug_kv_config *co
     snug_kv_destroy(session->kv);
     session->kv = session->pass.kv = kv;
     return SNUG_OK;
+}
+
+bool snug_session_unfinished(const snug_session *session, snug_unfinished *unfinished_out)
+{
+    const size_t struct_size = unfinished_out->struct_size;
+
+    *unfinished_out = session->unfinished;
+    unfinished_out->struct_size = struct_size;
+    unfinished_out->known_tokens = session->tokens + session->pending;
+    return session->is_unfinished;
 }
 
 uint32_t snug_session_tokens(const snug_session *session)

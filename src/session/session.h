@@ -9,10 +9,12 @@
 
 #include "memory/memory.h"
 #include "model/model.h"
+#include "os/file.h"
+#include "os/replace.h"
 
 /*
  * Invariants: tokens <= kv's tokens' capacity; ids[0 .. tokens) are the tokens in the cache; logits are
- * those after the last of them while has_logits.
+ * those after the last of them while has_logits. The `pending` ids after those are known, but not computed.
  */
 struct snug_session {
     const snug_model *model;
@@ -24,10 +26,13 @@ struct snug_session {
     float *logits; /* [SNUG_MATMUL_FEW_TOKENS][vocabulary]: the last token's are in the first row */
     uint32_t *ids; /* [context_tokens] */
     uint32_t tokens;
+    uint32_t pending;
     uint32_t context_tokens;
     uint32_t prefill_chunk;
     uint32_t logits_rows;
     bool has_logits;
+    bool is_unfinished;         /* an answer was begun and not ended: */
+    snug_unfinished unfinished; /* without known_tokens */
 };
 
 /*
@@ -37,5 +42,13 @@ struct snug_session {
  * really reached decides. Returns what is lost: reason NONE when nothing is.
  */
 snug_recompute snug_session_expect(snug_session *session, uint32_t tokens);
+
+/* The bytes of snug_session_save() into a file that has been begun (saved.c). Takes no memory. */
+SNUG_MUST_CHECK snug_status snug_saved_write(snug_os_replace *file, const snug_session *session,
+                                             snug_error *error);
+
+/* The other way, as snug_session_load() does it; `path` is for sentences. */
+SNUG_MUST_CHECK snug_status snug_saved_read(snug_session *session, const snug_os_map *bytes, const char *path,
+                                            snug_error *error);
 
 #endif /* SNUG_SRC_SESSION_SESSION_H */

@@ -146,6 +146,49 @@ static void a_killed_writer_leaves_the_old_file_and_no_lock(void **state)
     assert_nothing_is_left(path);
 }
 
+static void a_new_file_never_takes_the_place_of_another(void **state)
+{
+    const char *path = path_of("new");
+    snug_os_replace replace;
+    snug_error error = { SNUG_OK, "" };
+    struct stat info;
+
+    (void)state;
+    assert_int_equal(snug_os_replace_begin(&replace, path, NULL), SNUG_OK);
+    assert_int_equal(snug_os_replace_write(&replace, "first", 5, NULL), SNUG_OK);
+    assert_int_equal(snug_os_replace_end_new(&replace, NULL), SNUG_OK);
+    assert_file_is(path, "first");
+    assert_nothing_is_left(path);
+    assert_int_equal(stat(path, &info), 0);
+    assert_int_equal(info.st_mode & 0777, 0600);
+    assert_int_equal(info.st_nlink, 1);
+    assert_int_equal(snug_os_replace_begin(&replace, path, NULL), SNUG_OK);
+    assert_int_equal(snug_os_replace_write(&replace, "second", 6, NULL), SNUG_OK);
+    assert_int_equal(snug_os_replace_end_new(&replace, &error), SNUG_ERR_IO);
+    assert_non_null(strstr(error.text, "File exists"));
+    assert_file_is(path, "first");
+    assert_nothing_is_left(path);
+}
+
+/* Killed between giving the name and taking the other one away: both are the same file. */
+static void a_complete_file_with_two_names_is_not_written_to(void **state)
+{
+    char partial[3 * TREE_PATH_BYTES];
+    const char *path = path_of("twice");
+    snug_os_replace replace;
+
+    (void)state;
+    assert_int_equal(write_all(path, "complete", NULL), SNUG_OK);
+    snprintf(partial, sizeof partial, "%s.partial", path);
+    assert_int_equal(link(path, partial), 0);
+    assert_int_equal(snug_os_replace_begin(&replace, path, NULL), SNUG_OK);
+    assert_int_equal(snug_os_replace_write(&replace, "other", 5, NULL), SNUG_OK);
+    assert_file_is(path, "complete");
+    snug_os_replace_cancel(&replace);
+    assert_file_is(path, "complete");
+    assert_nothing_is_left(path);
+}
+
 static void two_writers_at_once_are_told(void **state)
 {
     const char *path = path_of("d");
@@ -206,6 +249,8 @@ int main(void)
         cmocka_unit_test(a_cancelled_one_leaves_the_old_file),
         cmocka_unit_test(a_killed_writer_leaves_the_old_file_and_no_lock),
         cmocka_unit_test(two_writers_at_once_are_told),
+        cmocka_unit_test(a_new_file_never_takes_the_place_of_another),
+        cmocka_unit_test(a_complete_file_with_two_names_is_not_written_to),
         cmocka_unit_test(a_full_disk_leaves_the_old_file),
         cmocka_unit_test(what_is_no_file_is_refused),
     };
