@@ -6,6 +6,7 @@
 #include "cli/commands.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/status.h"
@@ -25,7 +26,10 @@ typedef struct chat {
     cli_buffer answer;           /* of this turn */
     snug_generate_result result; /* of the last turn */
     uint64_t answers;
+    const cli_stored *stored; /* goes on with this one; NULL: a new conversation */
+    cli_buffer note;          /* for a suspension */
     bool is_left;
+    bool is_suspended;
     bool is_answer_lost; /* no memory for its text */
     cli_exit status;     /* of the last thing that failed: the exit status when nobody is at the keyboard */
 } chat;
@@ -85,6 +89,7 @@ static snug_status generate(chat *talk, const cli_ids *ids, snug_error *error)
             ids->count, context, talk->engine.info.context_tokens);
     /* Another draw for each answer, the same for the same conversation. */
     options.sample.seed += talk->answers++;
+    cli_suspend_prepare(&talk->note, &talk->engine, &talk->conversation);
     talk->result = (snug_generate_result){ .struct_size = sizeof talk->result };
     cli_interrupt_arm();
     return snug_session_generate(&talk->result, talk->engine.session, talk->engine.text, ids->id, ids->count,
@@ -108,6 +113,47 @@ static void fail(chat *talk, const snug_error *error)
     talk->status = cli_fail_error(error);
 }
 
+/* To disk, and leave: true when it is there. */
+static bool suspend(chat *talk, const char *reason)
+{
+    cli_suspension suspension;
+    const cli_exit status = cli_suspend(&suspension, &talk->engine, &talk->note, reason);
+
+    if (status != CLI_SUSPENDED)
+        return false;
+    if (talk->stored)
+        (void)cli_stored_remove(talk->stored); /* the newer one has it all */
+    talk->is_left = talk->is_suspended = true;
+    return true;
+}
+
+/* After an answer, whole or not: `before` messages were there without it and its question. */
+static void end_answer(chat *talk, size_t before, snug_status status, snug_error *error)
+{
+    const bool is_memory_out = status == SNUG_ERR_OVER_LIMIT || status == SNUG_ERR_NO_MEMORY;
+    snug_unfinished unfinished = { .struct_size = sizeof unfinished };
+
+    if (talk->answer.bytes > 0 || status == SNUG_OK)
+        cli_print("\n");
+    cli_flush();
+    if (status == SNUG_ERR_CANCELLED) /* while the prompt was read: no answer, but the message stands */
+        status = SNUG_OK;
+    if (is_memory_out && snug_session_unfinished(talk->engine.session, &unfinished)) {
+        cli_note("%s", error->text);
+        if (suspend(talk, error->text))
+            return;
+    }
+    if (status == SNUG_OK && (talk->is_answer_lost || !cli_buffer_add(&talk->answer, "", 0) ||
+                              !cli_conversation_add(&talk->conversation, "assistant", talk->answer.data)))
+        status = snug_fail(error, SNUG_ERR_NO_MEMORY, "the system has no memory left for the conversation");
+    if (status != SNUG_OK) {
+        cli_conversation_truncate(&talk->conversation, before);
+        fail(talk, error);
+    } else if (!talk->options->quiet) {
+        say_how_it_ended(talk);
+    }
+}
+
 static void answer_message(chat *talk, const char *message)
 {
     const size_t before = talk->conversation.count;
@@ -122,20 +168,75 @@ static void answer_message(chat *talk, const char *message)
     if (status == SNUG_OK)
         status = generate(talk, &ids, &error);
     cli_ids_free(&ids);
-    if (talk->answer.bytes > 0 || status == SNUG_OK)
-        cli_print("\n");
-    cli_flush();
-    if (status == SNUG_ERR_CANCELLED) /* while the prompt was read: no answer, but the message stands */
-        status = SNUG_OK;
-    if (status == SNUG_OK && (talk->is_answer_lost || !cli_buffer_add(&talk->answer, "", 0) ||
-                              !cli_conversation_add(&talk->conversation, "assistant", talk->answer.data)))
-        status = snug_fail(&error, SNUG_ERR_NO_MEMORY, "the system has no memory left for the conversation");
-    if (status != SNUG_OK) {
-        cli_conversation_truncate(&talk->conversation, before);
-        fail(talk, &error);
-    } else if (!talk->options->quiet) {
-        say_how_it_ended(talk);
+    end_answer(talk, before, status, &error);
+}
+
+/* --- going on with a suspended conversation ------------------------------------------------------------- */
+
+/* What the answer said before it was suspended, as text. */
+static bool take_told_text(chat *talk, const uint32_t *ids, size_t count)
+{
+    snug_decoder decoder;
+    char *piece = malloc(snug_decoder_bound(talk->engine.text));
+    bool is_taken = piece != NULL;
+
+    snug_decoder_init(&decoder, talk->engine.text, SNUG_DECODE_SKIP_SPECIAL);
+    for (size_t i = 0; i < count && is_taken; i++)
+        is_taken = cli_buffer_add(&talk->answer, piece, snug_decoder_push(&decoder, ids[i], piece));
+    free(piece);
+    return is_taken;
+}
+
+/* An answer that was interrupted by the user is one, and nothing is awaited. */
+static bool awaits_answer(const cli_conversation *conversation)
+{
+    return conversation->count > 0 &&
+           strcmp(conversation->message[conversation->count - 1].role, "user") == 0;
+}
+
+/* The answer that was being written goes on. */
+static void go_on(chat *talk)
+{
+    const snug_unfinished *unfinished = &talk->stored->info.unfinished;
+    const uint32_t *told = talk->stored->info.ids + unfinished->known_tokens - unfinished->told_tokens;
+    const snug_generate_options options = {
+        .struct_size = sizeof options,
+        .max_tokens = unfinished->max_tokens,
+        .ignore_eos = unfinished->ignore_eos,
+        .sample = unfinished->sample,
+        .told_tokens = unfinished->told_tokens,
+        .keep_going = cli_keep_going,
+        .on_token = on_token,
+        .user = talk,
+        .on_recompute = talk->options->quiet ? NULL : cli_report_recompute,
+    };
+    snug_error error = { SNUG_ERR_NO_MEMORY, "the system has no memory left for the conversation" };
+    snug_status status = SNUG_ERR_NO_MEMORY;
+
+    if (take_told_text(talk, told, unfinished->told_tokens)) {
+        cli_write(talk->answer.data, talk->answer.bytes);
+        cli_suspend_prepare(&talk->note, &talk->engine, &talk->conversation);
+        talk->result = (snug_generate_result){ .struct_size = sizeof talk->result };
+        cli_interrupt_arm();
+        status =
+            snug_session_generate(&talk->result, talk->engine.session, talk->engine.text,
+                                  talk->stored->info.ids, unfinished->known_tokens, NULL, &options, &error);
     }
+    talk->answers++;
+    end_answer(talk, talk->conversation.count - (talk->conversation.count > 0), status, &error);
+}
+
+static cli_exit resume(chat *talk)
+{
+    snug_error error = { SNUG_OK, "" };
+    cli_exit status = cli_engine_resume(&talk->engine, talk->stored);
+
+    if (status == CLI_DONE &&
+        cli_conversation_from_json(&talk->conversation, talk->stored->note, &error) != SNUG_OK)
+        return cli_fail_error(&error);
+    for (size_t i = 0; i < talk->conversation.count; i++) /* each had another draw */
+        talk->answers += strcmp(talk->conversation.message[i].role, "assistant") == 0;
+    return status;
 }
 
 /* --- commands ------------------------------------------------------------------------------------------ */
@@ -205,6 +306,16 @@ static void do_load(chat *talk, const char *argument)
                  cli_plural(talk->conversation.count));
 }
 
+static void do_suspend(chat *talk, const char *argument)
+{
+    (void)argument;
+    cli_suspend_prepare(&talk->note, &talk->engine, &talk->conversation);
+    if (talk->conversation.count == 0)
+        cli_note("there is no conversation yet");
+    else
+        (void)suspend(talk, "you asked for it");
+}
+
 static void do_quit(chat *talk, const char *argument)
 {
     (void)argument;
@@ -224,6 +335,7 @@ static const struct {
     { "/reset", "", do_reset, "forget the conversation" },
     { "/save", "FILE", do_save, "write the conversation to a file" },
     { "/load", "FILE", do_load, "go on with a conversation from a file" },
+    { "/suspend", "", do_suspend, "write it to disk and leave; session resume goes on" },
     { "/quit", "", do_quit, "leave (or Ctrl-D)" },
 };
 
@@ -295,6 +407,8 @@ static cli_exit run_loop(chat *talk)
     cli_line_close(reader);
     if (!reader)
         return cli_fail(CLI_DOES_NOT_FIT, "the system has no memory left");
+    if (talk->is_suspended)
+        return CLI_SUSPENDED;
     return is_terminal && talk->status != CLI_INTERRUPTED ? CLI_DONE : talk->status;
 }
 
@@ -304,6 +418,8 @@ static cli_exit prepare(chat *talk, const cli_options *options)
     snug_error error = { SNUG_OK, "" };
     cli_exit status = cli_engine_open(&talk->engine, options);
 
+    if (talk->stored)
+        talk->engine.kv = talk->stored->info.session.kv;
     if (status == CLI_DONE)
         status = cli_engine_estimate_text(&talk->engine);
     if (status == CLI_DONE)
@@ -320,13 +436,13 @@ static cli_exit prepare(chat *talk, const cli_options *options)
     if (status == CLI_DONE)
         status = cli_engine_start(&talk->engine);
     if (status == CLI_DONE)
-        status = cli_cache_file_load(&talk->engine);
+        status = talk->stored ? resume(talk) : cli_cache_file_load(&talk->engine);
     return status;
 }
 
-cli_exit cli_command_chat(const cli_options *options)
+static cli_exit run_all(const cli_options *options, const cli_stored *stored)
 {
-    chat talk = { .options = options };
+    chat talk = { .options = options, .stored = stored };
     cli_exit status = prepare(&talk, options);
 
     if (status == CLI_DONE && options->system &&
@@ -336,6 +452,8 @@ cli_exit cli_command_chat(const cli_options *options)
         if (cli_input_is_terminal() && !options->quiet)
             cli_report("%s, %u tokens of context. /help lists commands, Ctrl-D leaves.\n", talk.engine.path,
                        talk.engine.plan.context_tokens);
+        if (stored && stored->info.is_unfinished && awaits_answer(&talk.conversation))
+            go_on(&talk);
         status = run_loop(&talk);
 
         const cli_exit kept = cli_cache_file_save(&talk.engine, NULL);
@@ -346,5 +464,16 @@ cli_exit cli_command_chat(const cli_options *options)
     cli_conversation_free(&talk.conversation);
     cli_buffer_free(&talk.line);
     cli_buffer_free(&talk.answer);
+    cli_buffer_free(&talk.note);
     return status;
+}
+
+cli_exit cli_command_chat(const cli_options *options)
+{
+    return run_all(options, NULL);
+}
+
+cli_exit cli_resume_chat(const cli_options *options, const cli_stored *stored)
+{
+    return run_all(options, stored);
 }

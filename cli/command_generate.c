@@ -24,14 +24,36 @@ typedef struct generation {
     bool is_json;
     bool is_short_of_memory;
     snug_generate_result result;
+    const cli_stored *stored; /* goes on with this one; NULL: from a prompt */
+    cli_buffer note;          /* for a suspension */
+    cli_suspension suspension;
 } generation;
 
 /* --- the prompt ---------------------------------------------------------------------------------------- */
+
+/* The prompt is what was known when it was suspended. */
+static cli_exit read_stored_ids(generation *run)
+{
+    const snug_suspended_info *info = &run->stored->info;
+    const uint32_t count = info->unfinished.known_tokens;
+    snug_error error = { SNUG_OK, "" };
+
+    if (!info->is_unfinished)
+        return cli_fail(CLI_USAGE, "the answer of %s had come to its end: there is nothing to go on with",
+                        run->stored->id);
+    if (cli_ids_alloc(&run->prompt_ids, count, &error) != SNUG_OK)
+        return cli_fail_error(&error);
+    memcpy(run->prompt_ids.id, info->ids, count * sizeof *info->ids);
+    run->prompt_ids.count = count;
+    return CLI_DONE;
+}
 
 static cli_exit read_prompt(generation *run, const cli_options *options)
 {
     snug_error error = { SNUG_OK, "" };
 
+    if (run->stored)
+        return read_stored_ids(run);
     if (!options->prompt && !options->prompt_ids && cli_cache_file_is_there(options))
         return CLI_DONE; /* it goes on where the file ends */
     if (!options->prompt == !options->prompt_ids)
@@ -136,7 +158,7 @@ static bool on_token(void *user, uint32_t id, const char *text, size_t bytes)
 }
 
 /* Ids are written one by one: a list of JSON values would take 40 bytes for each, which no plan counts. */
-static cli_exit print_json(generation *run)
+static cli_exit print_json(generation *run, bool is_suspended)
 {
     const snug_generate_result *result = &run->result;
     const uint32_t read = result->prompt_tokens - result->reused_tokens;
@@ -146,19 +168,22 @@ static cli_exit print_json(generation *run)
         cli_print("%s%u", i ? ", " : "", run->answer_ids.id[i]);
     cli_print("], ");
     cli_write_json_members(
-        json_pack("{s:s%,s:I,s:I,s:I,s:I,s:s,s:s,s:f,s:f,s:f,s:s,s:o,s:o}", "text",
+        json_pack("{s:s%,s:I,s:I,s:I,s:I,s:s,s:s,s:o,s:f,s:f,s:f,s:s,s:o,s:o}", "text",
                   run->answer.data ? run->answer.data : "", run->answer.bytes, "prompt_tokens",
                   (json_int_t)result->prompt_tokens, "reused_tokens", (json_int_t)result->reused_tokens,
                   "generated_tokens", (json_int_t)result->generated_tokens, "recomputed_tokens",
                   (json_int_t)result->recomputed_tokens, "recompute_reason",
-                  snug_recompute_reason_name(result->recompute_reason), "stop", snug_stop_name(result->stop),
-                  "prefill_tokens_per_second", cli_tokens_per_second(read, result->prefill_ns),
-                  "decode_tokens_per_second",
+                  snug_recompute_reason_name(result->recompute_reason), "stop",
+                  is_suspended ? "suspended" : snug_stop_name(result->stop), "session",
+                  is_suspended ? json_string(run->suspension.id) : json_null(), "prefill_tokens_per_second",
+                  cli_tokens_per_second(read, result->prefill_ns), "decode_tokens_per_second",
                   cli_tokens_per_second(result->generated_tokens > 0 ? result->generated_tokens - 1 : 0,
                                         result->decode_ns),
                   "first_token_ms", (double)result->first_token_ns / 1e6, "model", run->engine.path, "kv",
                   cli_cache_json(&run->engine), "memory", cli_report_memory_json(&run->engine)));
     cli_print("}\n");
+    if (is_suspended)
+        return CLI_SUSPENDED;
     return result->stop == SNUG_STOP_INTERRUPTED ? CLI_INTERRUPTED : CLI_DONE;
 }
 
@@ -174,9 +199,17 @@ static cli_exit print_report(const generation *run, const cli_options *options)
     return run->result.stop == SNUG_STOP_INTERRUPTED ? CLI_INTERRUPTED : CLI_DONE;
 }
 
-static cli_exit answer(generation *run, const cli_options *options)
+/* Of a suspended answer, what is left of it, unless more or less is asked for now. */
+static uint32_t wanted_tokens(const generation *run, const cli_options *options)
 {
-    const snug_generate_options generate = {
+    return (uint32_t)(run->stored && !cli_given(options, max_tokens) ? run->stored->info.unfinished.max_tokens
+                                                                     : options->max_tokens);
+}
+
+static snug_generate_options generate_options(generation *run, const cli_options *options)
+{
+    const snug_unfinished *unfinished = run->stored ? &run->stored->info.unfinished : NULL;
+    snug_generate_options generate = {
         .struct_size = sizeof generate,
         .max_tokens = (uint32_t)options->max_tokens,
         .ignore_eos = options->ignore_eos,
@@ -186,17 +219,50 @@ static cli_exit answer(generation *run, const cli_options *options)
         .user = run,
         .on_recompute = options->quiet ? NULL : cli_report_recompute,
     };
+
+    if (unfinished) {
+        generate.max_tokens = wanted_tokens(run, options);
+        generate.ignore_eos = unfinished->ignore_eos;
+        generate.sample = unfinished->sample;
+        generate.told_tokens = unfinished->told_tokens;
+    }
+    return generate;
+}
+
+/* Memory has run out: to disk with it. What was said so far is printed in any case. */
+static cli_exit suspend(generation *run, const snug_error *error)
+{
+    cli_exit status;
+
+    if (!run->is_json && run->result.generated_tokens > 0)
+        cli_print("\n");
+    cli_flush();
+    cli_note("%s", error->text);
+    status = cli_suspend(&run->suspension, &run->engine, &run->note, error->text);
+    if (status != CLI_SUSPENDED)
+        return CLI_DOES_NOT_FIT;
+    if (run->stored)
+        (void)cli_stored_remove(run->stored); /* the newer one has it all */
+    return run->is_json ? print_json(run, true) : CLI_SUSPENDED;
+}
+
+static cli_exit answer(generation *run, const cli_options *options)
+{
+    const snug_generate_options generate = generate_options(run, options);
     const uint32_t context = run->engine.plan.context_tokens;
     snug_error error = { SNUG_OK, "" };
     snug_status status;
 
     if (cli_ids_alloc(&run->answer_ids,
-                      options->max_tokens && options->max_tokens < context ? options->max_tokens : context,
+                      generate.max_tokens && generate.max_tokens < context ? generate.max_tokens : context,
                       &error) != SNUG_OK)
         return cli_fail_error(&error);
+    cli_suspend_prepare(&run->note, &run->engine, NULL);
     run->result.struct_size = sizeof run->result;
     status = snug_session_generate(&run->result, run->engine.session, run->engine.text, run->prompt_ids.id,
                                    run->prompt_ids.count, run->answer_ids.id, &generate, &error);
+    if (status == SNUG_ERR_OVER_LIMIT || status == SNUG_ERR_NO_MEMORY)
+        return suspend(run, &error);
     if (status != SNUG_OK && status != SNUG_ERR_CANCELLED) {
         cli_print(run->is_json || run->result.generated_tokens == 0 ? "" : "\n");
         return cli_fail_error(&error);
@@ -205,7 +271,9 @@ static cli_exit answer(generation *run, const cli_options *options)
         return cli_fail(CLI_DOES_NOT_FIT, "the system has no memory left for the text of the answer");
     if (status == SNUG_ERR_CANCELLED)
         run->result.stop = SNUG_STOP_INTERRUPTED;
-    return run->is_json ? print_json(run) : print_report(run, options);
+    if (run->stored && run->result.stop != SNUG_STOP_INTERRUPTED)
+        (void)cli_stored_remove(run->stored);
+    return run->is_json ? print_json(run, false) : print_report(run, options);
 }
 
 /* --- the way ------------------------------------------------------------------------------------------- */
@@ -215,7 +283,7 @@ static cli_exit open_text(generation *run, const cli_options *options)
 {
     snug_error error = { SNUG_OK, "" };
 
-    if (!options->prompt_ids)
+    if (!options->prompt_ids && !run->stored)
         return cli_engine_open_text(&run->engine);
     if (snug_text_open(&run->engine.text, run->engine.memory, run->engine.path, &error) != SNUG_OK) {
         run->engine.text_bytes = 0;
@@ -250,6 +318,8 @@ static cli_exit prepare(generation *run, const cli_options *options)
     cli_request request = { .fits_chunk = true };
     cli_exit status = cli_engine_open(&run->engine, options);
 
+    if (run->stored)
+        run->engine.kv = run->stored->info.session.kv;
     if (status == CLI_DONE)
         status = refuse_early(run);
     if (status == CLI_DONE)
@@ -258,7 +328,7 @@ static cli_exit prepare(generation *run, const cli_options *options)
         status = encode_prompt(run, options);
     request.prompt_tokens =
         (uint32_t)(run->prompt_ids.count < UINT32_MAX ? run->prompt_ids.count : UINT32_MAX);
-    request.max_tokens = (uint32_t)options->max_tokens;
+    request.max_tokens = wanted_tokens(run, options);
     if (status == CLI_DONE)
         status = cli_engine_plan(&run->engine, &request);
     if (status == CLI_DONE && options->verbose)
@@ -266,8 +336,9 @@ static cli_exit prepare(generation *run, const cli_options *options)
     if (status == CLI_DONE)
         status = cli_engine_start(&run->engine);
     if (status == CLI_DONE)
-        status = cli_cache_file_load(&run->engine);
-    if (status == CLI_DONE && !options->prompt && !options->prompt_ids)
+        status =
+            run->stored ? cli_engine_resume(&run->engine, run->stored) : cli_cache_file_load(&run->engine);
+    if (status == CLI_DONE && !options->prompt && !options->prompt_ids && !run->stored)
         status = continue_cache_file(run);
     return status;
 }
@@ -285,9 +356,9 @@ static cli_exit keep(generation *run, cli_exit status)
     return status == CLI_DONE ? kept : status;
 }
 
-cli_exit cli_command_generate(const cli_options *options)
+static cli_exit run_all(const cli_options *options, const cli_stored *stored)
 {
-    generation run = { .is_json = options->json };
+    generation run = { .is_json = options->json, .stored = stored };
     cli_exit status = read_prompt(&run, options);
 
     cli_interrupt_arm();
@@ -300,5 +371,16 @@ cli_exit cli_command_generate(const cli_options *options)
     cli_ids_free(&run.answer_ids);
     cli_buffer_free(&run.prompt);
     cli_buffer_free(&run.answer);
+    cli_buffer_free(&run.note);
     return status;
+}
+
+cli_exit cli_command_generate(const cli_options *options)
+{
+    return run_all(options, NULL);
+}
+
+cli_exit cli_resume_generate(const cli_options *options, const cli_stored *stored)
+{
+    return run_all(options, stored);
 }

@@ -8,8 +8,14 @@
 
 #include "cli/options.h"
 #include "cli/output.h"
+#include "cli/store.h"
 
 #define COMMAND(name, operands, help) cli_exit cli_command_##name(const cli_options *options);
 #include "cli/options.def"
+
+/* session resume: the two commands that go on with a suspended conversation. `options` are those it was begun
+ * with. */
+cli_exit cli_resume_generate(const cli_options *options, const cli_stored *stored);
+cli_exit cli_resume_chat(const cli_options *options, const cli_stored *stored);
 
 #endif /* SNUG_CLI_COMMANDS_H */

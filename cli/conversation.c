@@ -163,27 +163,35 @@ static snug_status add_message(cli_conversation *conversation, snug_json message
     return SNUG_OK;
 }
 
-snug_status cli_conversation_load(cli_conversation *conversation, const char *path, snug_error *error)
+snug_status cli_conversation_from_json(cli_conversation *conversation, snug_json root, snug_error *error)
 {
     cli_conversation loaded = { 0 };
-    cli_buffer file;
-    snug_json root, message;
-    snug_json_iterator iterator;
-    snug_status status = cli_read_json(&file, &root, path, error);
+    snug_json message;
+    snug_json_iterator iterator = snug_json_iterate(snug_json_get(root, "messages"));
+    snug_status status = SNUG_OK;
 
-    if (status != SNUG_OK)
-        return status;
-    iterator = snug_json_iterate(snug_json_get(root, "messages"));
     if (snug_json_kind_of(snug_json_get(root, "messages")) != SNUG_JSON_ARRAY)
-        status = snug_fail(error, SNUG_ERR_CORRUPT, "expected {\"messages\": [...]}");
+        SNUG_FAIL(error, SNUG_ERR_CORRUPT, "expected {\"messages\": [...]}");
     while (status == SNUG_OK && snug_json_next(&iterator, NULL, &message))
         status = add_message(&loaded, message, error);
-    cli_buffer_free(&file);
     if (status != SNUG_OK) {
         cli_conversation_free(&loaded);
-        return snug_fail_prefix(error, status, path);
+        return status;
     }
     cli_conversation_free(conversation);
     *conversation = loaded;
     return SNUG_OK;
+}
+
+snug_status cli_conversation_load(cli_conversation *conversation, const char *path, snug_error *error)
+{
+    cli_buffer file;
+    snug_json root;
+    snug_status status = cli_read_json(&file, &root, path, error);
+
+    if (status != SNUG_OK)
+        return status;
+    status = cli_conversation_from_json(conversation, root, error);
+    cli_buffer_free(&file);
+    return status == SNUG_OK ? SNUG_OK : snug_fail_prefix(error, status, path);
 }

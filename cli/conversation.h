@@ -8,6 +8,8 @@
 
 #include <snug/text.h>
 
+#include "base/json.h"
+
 /* Owns its texts. All zero is an empty one. A system message, if any, is the first. */
 typedef struct cli_conversation {
     snug_message *message;
@@ -27,6 +29,11 @@ bool cli_conversation_has_system(const cli_conversation *conversation);
 /* Forget all messages after the first `count`. */
 void cli_conversation_truncate(cli_conversation *conversation, size_t count);
 void cli_conversation_free(cli_conversation *conversation);
+
+/* The messages of {"messages": [...]}, in place of what `conversation` held; else it is left alone. Errors:
+ * CORRUPT, NO_MEMORY. */
+SNUG_MUST_CHECK snug_status cli_conversation_from_json(cli_conversation *conversation, snug_json root,
+                                                       snug_error *error);
 
 /* The file appears complete or not at all. Errors: IO, NO_MEMORY. */
 SNUG_MUST_CHECK snug_status cli_conversation_save(const cli_conversation *conversation, const char *path,

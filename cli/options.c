@@ -289,6 +289,10 @@ static snug_status take_operand(cli_options *options, const char *word, snug_err
 {
     const bool is_model = options->command == CLI_COMMAND_inspect;
 
+    if (options->command == CLI_COMMAND_session && !options->second_operand) {
+        *(options->operand ? &options->second_operand : &options->operand) = word;
+        return SNUG_OK;
+    }
     if (options->command != CLI_COMMAND_tokenize && !is_model) {
         if (!options->has_command)
             return unknown_command(word, error);

@@ -48,6 +48,7 @@ typedef struct cli_options {
     cli_command_id command;
     bool has_command;    /* false: `generate`, because nothing was said */
     const char *operand; /* what follows the command without a flag; NULL */
+    const char *second_operand;
     bool given[CLI_OPTION_COUNT];
 #define OPTION(name, short, kind, argument, preset, least, most, commands, help) cli_type_##kind name;
 #include "cli/options.def"

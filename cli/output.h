@@ -21,6 +21,7 @@ typedef enum cli_exit {
     CLI_DOES_NOT_FIT = 3,
     CLI_BAD_INPUT = 4,
     CLI_INTERRUPTED = 5,
+    CLI_SUSPENDED = 6, /* memory ran out; the conversation is on disk, and can go on */
 } cli_exit;
 
 /* What a status of the library means to the shell. */
