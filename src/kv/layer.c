@@ -222,6 +222,18 @@ void snug_kv_store_decommit(snug_kv_store *store, uint32_t tiles)
         snug_arena_decommit(uses[i].arena, uses[i].tiles * uses[i].tile_bytes);
 }
 
+uint32_t snug_kv_store_settle(snug_kv_store *store, uint32_t tiles, uint32_t pages)
+{
+    arena_use uses[2 * SNUG_KV_ARENAS_MAX];
+    const int count = list_all(uses, store, tiles); /* of codes: all that have been made */
+    uint32_t tried = 0;
+
+    for (int i = 0; i < count; i++)
+        while (tried < pages && snug_arena_settle(uses[i].arena, uses[i].tiles * uses[i].tile_bytes))
+            tried++;
+    return tried;
+}
+
 uint64_t snug_kv_store_committed(const snug_kv_store *store)
 {
     arena_use uses[2 * SNUG_KV_ARENAS_MAX];

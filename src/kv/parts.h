@@ -219,6 +219,8 @@ SNUG_MUST_CHECK snug_status snug_kv_store_reserve(snug_kv_store *store, snug_mem
 void snug_kv_store_release(snug_kv_store *store);
 SNUG_MUST_CHECK snug_status snug_kv_store_commit(snug_kv_store *store, uint32_t tiles, snug_error *error);
 void snug_kv_store_decommit(snug_kv_store *store, uint32_t tiles);
+/* Huge pages, at most `pages` of them, for what the first `tiles` tiles have filled. Returns how many. */
+uint32_t snug_kv_store_settle(snug_kv_store *store, uint32_t tiles, uint32_t pages);
 uint64_t snug_kv_store_committed(const snug_kv_store *store);
 bool snug_kv_store_is_valid(const snug_kv_store *store, uint32_t tiles);
 

@@ -148,6 +148,12 @@ void snug_kv_set_tokens(snug_kv *kv, uint32_t tokens)
         kv->store[i].coded_before = kv->store[i].coded_end;
 }
 
+void snug_kv_settle(snug_kv *kv, uint32_t pages)
+{
+    for (uint32_t i = 0; i < kv->layer_count && pages > 0; i++)
+        pages -= snug_kv_store_settle(&kv->store[i], kv->tokens / SNUG_TILE_TOKENS, pages);
+}
+
 uint32_t snug_kv_first_kept(const snug_kv *kv, uint32_t layer)
 {
     const snug_kv_store *store = &kv->store[layer];

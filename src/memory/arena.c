@@ -12,12 +12,14 @@
 snug_status snug_arena_init(snug_arena *arena, snug_memory *memory, snug_memory_use use,
                             size_t reserved_bytes, const char *what, snug_error *error)
 {
-    size_t page = snug_os_page_bytes();
+    const size_t page = snug_os_page_bytes();
+    const size_t huge = memory->huge_page_bytes;
     void *base = NULL;
 
     if (reserved_bytes <= SIZE_MAX - page) {
         reserved_bytes = snug_round_up(snug_max_size(reserved_bytes, 1), page);
-        base = snug_os_reserve(reserved_bytes);
+        base = huge > 0 && reserved_bytes >= huge ? snug_os_reserve_aligned(reserved_bytes, huge)
+                                                  : snug_os_reserve(reserved_bytes);
     }
     if (!base)
         SNUG_FAIL(error, SNUG_ERR_NO_MEMORY,
@@ -62,6 +64,41 @@ snug_status snug_arena_commit(snug_arena *arena, size_t bytes, const char *what,
     return SNUG_OK;
 }
 
+/* Whether the limit leaves room for `bytes` that are taken for an instant only. */
+static bool has_room(const snug_memory *memory, uint64_t bytes)
+{
+    const uint64_t hard = atomic_load_explicit(&memory->hard_bytes, memory_order_relaxed);
+    const uint64_t used = atomic_load_explicit(&memory->all.used_bytes, memory_order_relaxed);
+
+    return used < hard && hard - used >= bytes;
+}
+
+bool snug_arena_settle(snug_arena *arena, size_t filled_bytes)
+{
+    const size_t huge = arena->memory ? arena->memory->huge_page_bytes : 0;
+    unsigned char *at = arena->base + arena->settled_bytes;
+
+    SNUG_ASSERT_DEBUG(filled_bytes <= arena->committed_bytes);
+    if (huge == 0 || filled_bytes < arena->settled_bytes || filled_bytes - arena->settled_bytes < huge ||
+        (uintptr_t)arena->base % huge != 0 || !has_room(arena->memory, huge))
+        return false;
+    arena->settled_bytes += huge;
+    (void)snug_os_join(at, huge); /* where it fails small pages stay: as well */
+    return true;
+}
+
+/* Nothing beyond `kept` lies in a huge page that reaches below it. */
+static void unsettle(snug_arena *arena, size_t kept)
+{
+    const size_t huge = arena->memory->huge_page_bytes;
+
+    if (kept >= arena->settled_bytes)
+        return;
+    arena->settled_bytes = kept - kept % huge;
+    if (kept % huge > 0)
+        snug_os_split(arena->base + kept, huge);
+}
+
 void snug_arena_decommit(snug_arena *arena, size_t bytes)
 {
     size_t committed = arena->committed_bytes;
@@ -72,6 +109,7 @@ void snug_arena_decommit(snug_arena *arena, size_t bytes)
     kept = snug_round_up(bytes, snug_os_page_bytes());
     if (kept == committed)
         return;
+    unsettle(arena, kept);
     snug_os_decommit(arena->base + kept, committed - kept);
     arena->committed_bytes = kept;
     snug_memory_discharge(arena->memory, arena->use, committed - kept, kept == 0);

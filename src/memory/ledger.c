@@ -71,6 +71,7 @@ snug_status snug_memory_create(snug_memory **memory_out, const snug_memory_optio
     memory->on_pressure = wanted.on_pressure;
     memory->user = wanted.user;
     memory->created_ns = snug_os_clock_ns();
+    memory->huge_page_bytes = snug_os_huge_page_bytes();
     atomic_store(&memory->fail_after, wanted.fail_after);
     snug_os_mutex_init(&memory->points_mutex);
     *memory_out = memory;

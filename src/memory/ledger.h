@@ -29,6 +29,7 @@ struct snug_memory {
     snug_memory_pressure_fn on_pressure;
     void *user;
     uint64_t created_ns;
+    size_t huge_page_bytes; /* 0: none */
 
     snug_memory_account all;
     snug_memory_account use[SNUG_MEMORY_USE_COUNT];

@@ -10,14 +10,26 @@
 #include <stddef.h>
 
 size_t snug_os_page_bytes(void);
+/* Of pages that snug_os_join() can make; 0: none. Reads a file. */
+size_t snug_os_huge_page_bytes(void);
 
 /* Address space without memory behind it; NULL when refused. `bytes` in whole pages. */
 void *snug_os_reserve(size_t bytes);
+/* The same at a multiple of `alignment`, in whole pages; anywhere when there is no address space to spare. */
+void *snug_os_reserve_aligned(size_t bytes, size_t alignment);
 /* Make part of a reservation usable, zeroed at first touch. False when the system refuses (RLIMIT_DATA,
  * overcommit). */
 bool snug_os_commit(void *at, size_t bytes);
 /* Give the pages and their commit charge back; the address space stays reserved. */
 void snug_os_decommit(void *at, size_t bytes);
+/*
+ * Make one huge page of `bytes` at `at`, of that size and alignment, all pages of which are in use: memory
+ * that is faster to reach and to give back. What it holds and what is resident stays the same; while it is
+ * copied the kernel needs as much again, and does without when there is none. False: it stays as it was.
+ */
+bool snug_os_join(void *at, size_t bytes);
+/* Undo it, at once, so that a part can be given back: `at` is a page of it that is in use. */
+void snug_os_split(void *at, size_t bytes);
 /* Give back a whole reservation, address space too. */
 void snug_os_release(void *at, size_t bytes);
 

@@ -141,6 +141,7 @@ static snug_status eval_chunk(snug_session *session, uint32_t count, bool is_las
     session->tokens = first + count;
     session->pending -= count;
     snug_kv_set_tokens(session->kv, session->tokens);
+    snug_kv_settle(session->kv, count);
     if (options && options->on_logits && options->logits_from < session->tokens) {
         const uint32_t from = options->logits_from > first ? options->logits_from - first : 0;
 

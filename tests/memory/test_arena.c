@@ -9,9 +9,11 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -244,6 +246,125 @@ static void remembers_the_highest_sample(void **state)
     snug_memory_destroy(memory);
 }
 
+/* --- huge pages --------------------------------------------------------------------------------------- */
+
+/* An arena of which `bytes` are committed and written to, and as much of it as can be lies in huge pages.
+ * Skips the test where there are none. */
+static void make_settled(snug_arena *arena, snug_memory *memory, size_t bytes)
+{
+    if (snug_os_huge_page_bytes() == 0) {
+        snug_memory_destroy(memory);
+        print_message("SKIPPED: this system has no huge pages\n");
+        skip();
+    }
+    assert_int_equal(snug_arena_init(arena, memory, SNUG_MEMORY_KV, 64 * MIB, "cache", NULL), SNUG_OK);
+    assert_int_equal(snug_arena_commit(arena, bytes, "cache", NULL), SNUG_OK);
+    for (size_t i = 0; i < bytes; i++)
+        arena->base[i] = (unsigned char)(i / 4096 + i);
+    while (snug_arena_settle(arena, bytes)) {
+    }
+}
+
+static void assert_kept(const snug_arena *arena, size_t bytes)
+{
+    for (size_t i = 0; i < bytes; i++)
+        if (arena->base[i] != (unsigned char)(i / 4096 + i))
+            fail_msg("byte %zu is %u", i, arena->base[i]);
+}
+
+/* Whether the kernel says that the page at `at` is part of a huge one; -1: it does not tell (not root). */
+static int is_huge(const unsigned char *at)
+{
+    const size_t page = snug_os_page_bytes();
+    const int map = open("/proc/self/pagemap", O_RDONLY);
+    const int flags = open("/proc/kpageflags", O_RDONLY);
+    uint64_t entry = 0, word = 0;
+    int result = -1;
+
+    if (map >= 0 && flags >= 0 &&
+        pread(map, &entry, sizeof entry, (off_t)((uintptr_t)at / page * sizeof entry)) == sizeof entry &&
+        (entry & (((uint64_t)1 << 55) - 1)) != 0 &&
+        pread(flags, &word, sizeof word, (off_t)((entry & (((uint64_t)1 << 55) - 1)) * sizeof word)) ==
+            sizeof word)
+        result = word >> 22 & 1; /* KPF_THP */
+    if (map >= 0)
+        close(map);
+    if (flags >= 0)
+        close(flags);
+    return result;
+}
+
+static void huge_pages_change_neither_content_nor_what_is_resident(void **state)
+{
+    const size_t huge = snug_os_huge_page_bytes();
+    snug_memory *memory = make(0);
+    uint64_t before = read_kernel_bytes("RssAnon:");
+    snug_arena arena = { 0 };
+
+    (void)state;
+    make_settled(&arena, memory, 9 * MIB);
+    assert_int_equal(arena.settled_bytes, 9 * MIB / huge * huge);
+    assert_kept(&arena, 9 * MIB);
+    assert_int_equal(used(memory), 9 * MIB);
+    assert_int_equal(snug_memory_read(memory, SNUG_MEMORY_KV).peak_bytes, 9 * MIB);
+    if (!IS_SANITIZED)
+        assert_near(read_kernel_bytes("RssAnon:") - before, 9 * MIB);
+    if (is_huge(arena.base) == 1)
+        assert_int_not_equal(is_huge(arena.base + arena.settled_bytes), 1);
+    else
+        print_message("the kernel made, or showed, no huge page\n");
+    snug_arena_deinit(&arena);
+    if (!IS_SANITIZED)
+        assert_near(read_kernel_bytes("RssAnon:"), before);
+    snug_memory_destroy(memory);
+}
+
+/* Half a huge page would stay charged to the control group: the kernel must have split it. */
+static void a_part_of_a_huge_page_goes_back_too(void **state)
+{
+    static const size_t cuts[] = { 8 * MIB, 7 * MIB + 4096, 6 * MIB - 4096, 4 * MIB + 1, 3 * MIB, 4096 };
+    const size_t huge = snug_os_huge_page_bytes();
+    snug_memory *memory = make(0);
+    uint64_t before = read_kernel_bytes("RssAnon:");
+    snug_arena arena = { 0 };
+
+    (void)state;
+    make_settled(&arena, memory, 9 * MIB);
+    for (size_t i = 0; i < sizeof cuts / sizeof cuts[0]; i++) {
+        snug_arena_decommit(&arena, cuts[i]);
+        assert_int_equal(arena.settled_bytes, arena.committed_bytes / huge * huge);
+        assert_kept(&arena, cuts[i]);
+        if (!IS_SANITIZED)
+            assert_near(read_kernel_bytes("RssAnon:") - before, arena.committed_bytes);
+        if (arena.committed_bytes % huge > 0)
+            assert_int_not_equal(is_huge(arena.base + arena.committed_bytes - 1), 1);
+    }
+    assert_int_equal(snug_arena_commit(&arena, 9 * MIB, "cache", NULL), SNUG_OK);
+    assert_kept(&arena, 4096);
+    assert_true(is_zero(arena.base + 4096, 9 * MIB - 4096));
+    snug_arena_deinit(&arena);
+    assert_int_equal(used(memory), 0);
+    snug_memory_destroy(memory);
+}
+
+static void makes_no_huge_page_that_the_limit_has_no_room_for(void **state)
+{
+    const size_t huge = snug_os_huge_page_bytes();
+    snug_memory *memory = make(9 * MIB + huge - 1);
+    snug_arena arena = { 0 };
+
+    (void)state;
+    make_settled(&arena, memory, 9 * MIB);
+    assert_int_equal(arena.settled_bytes, 0);
+    assert_int_equal(snug_memory_set_limits(memory, 0, 9 * MIB + huge), SNUG_OK);
+    assert_true(snug_arena_settle(&arena, 9 * MIB));
+    assert_int_equal(arena.settled_bytes, huge);
+    assert_false(snug_arena_settle(&arena, 2 * huge - 1)); /* not filled */
+    assert_true(snug_arena_settle(&arena, 2 * huge));
+    snug_arena_deinit(&arena);
+    snug_memory_destroy(memory);
+}
+
 /* --- blocks ------------------------------------------------------------------------------------------- */
 
 static void gives_zeroed_aligned_blocks_of_every_size(void **state)
@@ -350,6 +471,9 @@ int main(void)
         cmocka_unit_test(keeps_what_it_had_when_refused),
         cmocka_unit_test(reports_a_refusal_by_the_system),
         cmocka_unit_test(remembers_the_highest_sample),
+        cmocka_unit_test(huge_pages_change_neither_content_nor_what_is_resident),
+        cmocka_unit_test(a_part_of_a_huge_page_goes_back_too),
+        cmocka_unit_test(makes_no_huge_page_that_the_limit_has_no_room_for),
         cmocka_unit_test(gives_zeroed_aligned_blocks_of_every_size),
         cmocka_unit_test(returns_large_blocks_to_the_system),
         cmocka_unit_test(charges_what_small_blocks_cost),
