@@ -424,6 +424,12 @@ uint64_t snug_checkpoint_resident_bytes(const snug_checkpoint *checkpoint)
     return bytes;
 }
 
+void snug_checkpoint_read_around(const snug_checkpoint *checkpoint, bool is_wanted)
+{
+    for (size_t i = 0; i < checkpoint->weights.count; i++)
+        snug_os_map_read_around(&checkpoint->weights.files[i].map, is_wanted);
+}
+
 /* The tensor with the rank and shape of `wanted`, whose name is `name`. */
 static snug_status find_shaped(const snug_tensor **tensor_out, const snug_checkpoint *checkpoint,
                                const char *name, const snug_tensor *wanted, snug_error *error)

@@ -79,6 +79,9 @@ const char *snug_checkpoint_weight_file_name(const snug_checkpoint *checkpoint, 
 uint64_t snug_checkpoint_mapped_bytes(const snug_checkpoint *checkpoint);
 uint64_t snug_checkpoint_resident_bytes(const snug_checkpoint *checkpoint);
 
+/* Whether the system reads weights ahead, as it does unless told otherwise; off for scattered small ones. */
+void snug_checkpoint_read_around(const snug_checkpoint *checkpoint, bool is_wanted);
+
 /*
  * The tensor `name` with exactly this shape and a type weights may have, or a sentence.
  * Errors: CORRUPT (missing or of another shape), UNSUPPORTED (type).

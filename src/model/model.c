@@ -96,7 +96,10 @@ static snug_status load(snug_model *model, snug_error *error)
         return error->status;
     SNUG_TRY(model->family->read_shape(model, error));
     SNUG_TRY(allocate(model, error));
+    /* It reads small vectors all over the files: with what lies around them that would be all weights. */
+    snug_checkpoint_read_around(model->checkpoint, false);
     SNUG_TRY(model->family->bind(model, error));
+    snug_checkpoint_read_around(model->checkpoint, true);
     if (snug_checkpoint_is_outline(model->checkpoint))
         SNUG_TRY(snug_checkpoint_outline_end(model->checkpoint, error));
     SNUG_TRY(make_kv_shape(model, error));

@@ -115,6 +115,12 @@ void snug_os_map_dont_need(const void *at, size_t bytes)
     (void)madvise((void *)begin, end - begin, MADV_DONTNEED);
 }
 
+void snug_os_map_read_around(const snug_os_map *map, bool is_wanted)
+{
+    if (map->data)
+        (void)madvise(mutable_address(map->data), map->bytes, is_wanted ? MADV_NORMAL : MADV_RANDOM);
+}
+
 size_t snug_os_map_resident_bytes(const snug_os_map *map)
 {
     unsigned char pages[4096];

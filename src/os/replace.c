@@ -31,23 +31,46 @@ static snug_status fail_with_errno(const snug_os_replace *replace, int code, snu
     return snug_fail(error, SNUG_ERR_IO, "cannot write '%.300s': %s", replace->path, reason);
 }
 
-/* Whether what was opened is still what the name stands for: another process may have put it in its place
- * between our opening and our locking. */
-static bool is_still_there(const snug_os_replace *replace)
+/* Not an errno: what was opened is no longer what the name stands for. */
+#define MOVED (-1)
+
+/* 0, MOVED or the errno: another process may have put it in its place between our opening and our locking. */
+static int check_still_there(const snug_os_replace *replace)
 {
     struct stat opened, named;
 
-    return fstat(replace->file, &opened) == 0 && stat(replace->partial, &named) == 0 &&
-           opened.st_ino == named.st_ino && opened.st_dev == named.st_dev;
+    if (fstat(replace->file, &opened) != 0)
+        return errno;
+    if (stat(replace->partial, &named) != 0)
+        return errno == ENOENT ? MOVED : errno;
+    return opened.st_ino == named.st_ino && opened.st_dev == named.st_dev ? 0 : MOVED;
 }
 
-/* Whether a killed process had given the file its name, and not yet taken this one away: then it is complete,
- * and must not be written to. Takes the name away. */
-static bool is_also_complete(const snug_os_replace *replace)
+/* A file that a killed process had given its name, without taking this one away, is complete and must not be
+ * written to: then this name goes, and it is MOVED. */
+static int leave_complete(const snug_os_replace *replace)
 {
     struct stat opened;
 
-    return fstat(replace->file, &opened) == 0 && opened.st_nlink > 1 && unlink(replace->partial) == 0;
+    if (fstat(replace->file, &opened) != 0)
+        return errno;
+    if (opened.st_nlink < 2)
+        return 0;
+    return unlink(replace->partial) == 0 ? MOVED : errno;
+}
+
+/* 0, locked, ours and empty; MOVED or the errno: then it is closed, and with that unlocked. */
+static int take(const snug_os_replace *replace)
+{
+    int code = flock(replace->file, LOCK_EX | LOCK_NB) == 0 ? check_still_there(replace) : errno;
+
+    if (code == 0)
+        code = leave_complete(replace);
+    if (code == 0 && ftruncate(replace->file, 0) != 0)
+        code = errno;
+    if (code != 0)
+        close(replace->file);
+    return code;
 }
 
 /* Opened, locked and ours; else the errno. */
@@ -59,15 +82,8 @@ static int open_partial(snug_os_replace *replace)
         replace->file = open(replace->partial, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
         if (replace->file < 0)
             return errno;
-        if (flock(replace->file, LOCK_EX | LOCK_NB) == 0) {
-            if (is_still_there(replace) && !is_also_complete(replace))
-                return ftruncate(replace->file, 0) == 0 ? 0 : errno;
-            code = 0;
-        } else {
-            code = errno;
-        }
-        close(replace->file);
-    } while (code == 0);
+        code = take(replace);
+    } while (code == MOVED);
     return code;
 }
 
@@ -107,7 +123,9 @@ snug_status snug_os_replace_write(snug_os_replace *replace, const void *data, si
         replace->bytes += (uint64_t)written;
         replace->unsynced_bytes += (size_t)written;
         if (replace->unsynced_bytes >= UNSYNCED_BYTES) {
-            (void)fdatasync(replace->file); /* what is wrong is said at the end */
+            /* What went wrong is said once only: not again at the end. */
+            if (fdatasync(replace->file) != 0)
+                return fail_with_errno(replace, errno, error);
             (void)posix_fadvise(replace->file, 0, 0, POSIX_FADV_DONTNEED);
             replace->unsynced_bytes = 0;
         }
