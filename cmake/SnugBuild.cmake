@@ -30,6 +30,7 @@ function(snug_library target)
     target_sources(${target} PRIVATE $<TARGET_OBJECTS:snug_objects>
         PUBLIC FILE_SET HEADERS BASE_DIRS ${PROJECT_SOURCE_DIR}/include FILES
         ${PROJECT_SOURCE_DIR}/include/snug/base.h
+        ${PROJECT_SOURCE_DIR}/include/snug/catalog.h
         ${PROJECT_SOURCE_DIR}/include/snug/cpu.h
         ${PROJECT_SOURCE_DIR}/include/snug/kv.h
         ${PROJECT_SOURCE_DIR}/include/snug/memory.h

@@ -67,6 +67,7 @@ typedef struct snug_model_info {
     uint32_t vocabulary;     /* rows of the output: may be more than there are tokens */
     uint32_t context_tokens; /* the longest context the model was made for */
     uint64_t parameters;
+    uint64_t token_parameters; /* of them, in the matrices that compute each token */
     uint64_t weight_bytes; /* read for one token: all matrices and, of the embedding, what the head reads */
     uint64_t mapped_bytes; /* of the weight files */
     snug_cpu_level cpu;    /* in use */

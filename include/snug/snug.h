@@ -6,6 +6,7 @@
 #define SNUG_SNUG_H
 
 #include <snug/base.h>
+#include <snug/catalog.h>
 #include <snug/cpu.h>
 #include <snug/kv.h>
 #include <snug/memory.h>

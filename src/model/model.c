@@ -205,8 +205,10 @@ snug_status snug_model_bind_matrix(snug_weight *weight_out, snug_model *model, c
     count_type(model, weight_out);
     model->parameters += (uint64_t)rows * columns;
     /* The embedding is read by rows, unless it is also the head. */
-    if (weight_out != &model->embedding || model->shape.is_tied)
+    if (weight_out != &model->embedding || model->shape.is_tied) {
+        model->token_parameters += (uint64_t)rows * columns;
         model->token_weight_bytes += snug_weight_bytes(weight_out);
+    }
     return SNUG_OK;
 }
 
@@ -254,6 +256,7 @@ void snug_model_read_info(snug_model_info *info_out, const snug_model *model)
         .vocabulary = s->vocabulary,
         .context_tokens = s->context_tokens,
         .parameters = model->parameters,
+        .token_parameters = model->token_parameters,
         .weight_bytes = model->token_weight_bytes,
         .mapped_bytes = snug_checkpoint_mapped_bytes(model->checkpoint),
         .cpu = model->kernels.level,

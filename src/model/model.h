@@ -75,6 +75,7 @@ struct snug_model {
     snug_weight embedding; /* [vocabulary][hidden] */
     snug_weight head;      /* [vocabulary][hidden]; the embedding itself when tied */
     uint64_t parameters;
+    uint64_t token_parameters;
     uint64_t token_weight_bytes; /* weights read for one token */
     uint64_t type_bytes[SNUG_TYPE_COUNT];
     snug_type main_type;   /* of most weight bytes */

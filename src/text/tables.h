@@ -228,6 +228,9 @@ typedef struct snug_vocabulary_size {
     bool is_by_scores;
 } snug_vocabulary_size;
 
+/* block_bytes by the counts. */
+uint64_t snug_vocabulary_block_bytes(const snug_vocabulary_size *size);
+
 SNUG_MUST_CHECK snug_status snug_vocabulary_measure(snug_vocabulary_size *size_out,
                                                     const snug_tokenizer_parts *parts, snug_error *error);
 SNUG_MUST_CHECK snug_status snug_vocabulary_read(snug_text *text, const snug_vocabulary_size *size,

@@ -12,6 +12,9 @@
 #include "base/status.h"
 #include "text/tables.h"
 
+/* Rules, special tokens and the chat template of published tokenizers: 30 to 160 KB. */
+#define SMALL_PARTS_BYTES ((uint64_t)192 * 1024)
+
 /* --- reading ------------------------------------------------------------------------------------------- */
 
 typedef struct member {
@@ -282,6 +285,18 @@ snug_status snug_text_estimate(uint64_t *bytes_out, uint64_t *transient_out,
     snug_text_close(text);
     snug_memory_destroy(ledger);
     return status;
+}
+
+uint64_t snug_text_estimate_counts(uint32_t pieces, uint64_t piece_bytes, uint32_t merges)
+{
+    const snug_vocabulary_size size = {
+        .id_count = pieces,
+        .piece_count = pieces,
+        .merge_count = merges,
+        .piece_bytes = piece_bytes,
+    };
+
+    return SMALL_PARTS_BYTES + snug_memory_block_bytes(snug_vocabulary_block_bytes(&size));
 }
 
 snug_status snug_text_create_from(snug_text **text_out, snug_memory *memory, const snug_text_files *files,

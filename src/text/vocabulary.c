@@ -281,6 +281,14 @@ static uint32_t slot_count_of(uint32_t piece_count)
                                                                      : (uint64_t)piece_count * 3 / 2 + 1);
 }
 
+uint64_t snug_vocabulary_block_bytes(const snug_vocabulary_size *size)
+{
+    /* piece_start and merge_start, or ranks in its place */
+    return 2 * ((uint64_t)size->id_count + 1) * sizeof(uint32_t) +
+           (uint64_t)size->merge_count * sizeof(snug_merge) +
+           (uint64_t)slot_count_of(size->piece_count) * sizeof(uint32_t) + size->piece_bytes;
+}
+
 snug_status snug_vocabulary_measure(snug_vocabulary_size *size_out, const snug_tokenizer_parts *parts,
                                     snug_error *error)
 {
@@ -292,10 +300,7 @@ snug_status snug_vocabulary_measure(snug_vocabulary_size *size_out, const snug_t
     SNUG_TRY(measure_pieces(&size, parts, error));
     SNUG_TRY(measure_merges(&size, parts, error));
     size.is_by_scores = parts->stored && parts->stored->is_by_scores;
-    /* piece_start and merge_start, or ranks in its place */
-    size.block_bytes = 2 * ((uint64_t)size.id_count + 1) * sizeof(uint32_t) +
-                       (uint64_t)size.merge_count * sizeof(snug_merge) +
-                       (uint64_t)slot_count_of(size.piece_count) * sizeof(uint32_t) + size.piece_bytes;
+    size.block_bytes = snug_vocabulary_block_bytes(&size);
     *size_out = size;
     return SNUG_OK;
 }

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * catalog.h - the catalogue as the tool opens it: the user's file, the hub's cache folder, the bundled model.
+ */
+#ifndef SNUG_CLI_CATALOG_H
+#define SNUG_CLI_CATALOG_H
+
+#include <snug/catalog.h>
+
+#include "cli/output.h"
+
+/* With its own ledger; close both. */
+typedef struct cli_catalog {
+    snug_memory *memory;
+    snug_catalog *catalog;
+    char cache_folder[1024]; /* "": no home is known */
+} cli_catalog;
+
+cli_exit cli_catalog_open(cli_catalog *out);
+void cli_catalog_close(cli_catalog *catalog);
+
+#endif /* SNUG_CLI_CATALOG_H */

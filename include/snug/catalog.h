@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * snug/catalog.h - known models: where they are published, which are on this machine, which fits best.
+ *
+ * The catalogue is a table of names, repositories and shapes (src/catalog/catalog.json), to which a user may
+ * add a file of the same form. It holds no sizes: what a model needs is planned from its shape, or from its
+ * files where they are on this machine.
+ *
+ * Threads: a catalogue is read-only once opened; a choice belongs to one thread.
+ */
+#ifndef SNUG_CATALOG_H
+#define SNUG_CATALOG_H
+
+#include <snug/plan.h>
+#include <snug/pressure.h>
+
+SNUG_BEGIN_DECLS
+
+typedef struct snug_catalog snug_catalog;
+
+typedef struct snug_catalog_options {
+    size_t struct_size;
+    const char *user_file; /* a catalogue of the user's own, added to ours; one that is not there is none */
+    const char *cache_folder;   /* of the hub, with models--ORG--NAME folders: those are installed */
+    const char *bundled_folder; /* a model that is always at hand */
+} snug_catalog_options;
+
+/*
+ * Where these are by the environment. The user's file: $XDG_CONFIG_HOME/snug/catalog.json, else ~/.config/...
+ * The hub's folder as other tools have it: $HF_HUB_CACHE, $HUGGINGFACE_HUB_CACHE, $HF_HOME/hub,
+ * $XDG_CACHE_HOME/huggingface/hub, ~/.cache/huggingface/hub. False when no home is known, or it is too long.
+ */
+SNUG_API bool snug_catalog_user_file(char *path_out, size_t capacity);
+SNUG_API bool snug_catalog_cache_folder(char *path_out, size_t capacity);
+
+/*
+ * Parts that are NULL are left out; `options` too. Looks which models are installed. Errors: CORRUPT (a
+ * damaged user's file, by key), IO, OVER_LIMIT.
+ */
+SNUG_API SNUG_MUST_CHECK snug_status snug_catalog_open(snug_catalog **catalog_out, snug_memory *memory,
+                                                       const snug_catalog_options *options,
+                                                       snug_error *error);
+SNUG_API void snug_catalog_close(snug_catalog *catalog);
+
+/* The document's tiers of memory, as bits. */
+#define SNUG_CATALOG_TIERS 4
+SNUG_API const char *snug_catalog_tier_name(unsigned tier); /* 0: "under-2", "2-to-4", "4-to-8", "over-8" */
+
+/* Texts are valid while the catalogue lives. */
+typedef struct snug_catalog_model {
+    size_t struct_size;    /* set by the caller */
+    const char *name;      /* "qwen3-4b" */
+    const char *title;     /* "Qwen3 4B" */
+    const char *publisher; /* "" for a bundled model */
+    const char *licence;
+    unsigned tiers;      /* bit N: named in tier N */
+    size_t source_count; /* at least 1 */
+} snug_catalog_model;
+
+/* One place where a model is published, in one format. */
+typedef struct snug_catalog_source {
+    size_t struct_size;     /* set by the caller */
+    const char *repository; /* "Qwen/Qwen3-4B-GGUF"; "" for a bundled model */
+    const char *file;       /* "Qwen3-4B-Q4_K_M.gguf"; "" where the whole repository is the model */
+    const char *weights;    /* "bf16", "affine4:64", "q4_k_m"; see snug_model_outline */
+    const char *path;       /* to open it: the folder or the file; NULL: not on this machine */
+} snug_catalog_source;
+
+SNUG_API size_t snug_catalog_model_count(const snug_catalog *catalog);
+SNUG_API void snug_catalog_read_model(snug_catalog_model *out, const snug_catalog *catalog, size_t model);
+SNUG_API void snug_catalog_read_source(snug_catalog_source *out, const snug_catalog *catalog, size_t model,
+                                       size_t source);
+
+/*
+ * The model of that name, or the one and the source with that repository ("ORG/NAME" or "ORG/NAME:FILE"; of a
+ * name the first source that is installed, else the first). Case does not count. False when there is none.
+ */
+SNUG_API bool snug_catalog_find(size_t *model_out, size_t *source_out, const snug_catalog *catalog,
+                                const char *name);
+
+/* --- which one fits best ------------------------------------------------------------------------------- */
+
+typedef struct snug_catalog_query {
+    size_t struct_size;
+    uint64_t limit_bytes;    /* for everything, weights too; 0: what this process may use now */
+    snug_strategy strategy;  /* how full the limit may be planned, and the cache formats to try */
+    uint32_t context_tokens; /* 0: 4096, or the model's longest if that is less */
+    bool is_installed_only;
+} snug_catalog_query;
+
+typedef struct snug_catalog_candidate {
+    size_t struct_size; /* set by the caller */
+    size_t model;
+    size_t source;
+    const char *path; /* NULL: not on this machine; planned from the catalogue then */
+    bool is_planned;  /* false: its files cannot be read; `why` has the sentence */
+    bool fits;
+    bool is_chosen;
+    uint64_t parameters;     /* that compute each token: tables that are only looked up do not count */
+    uint64_t file_bytes;     /* of the weight files */
+    uint64_t weight_bytes;   /* of them, read for each token: they must stay in memory for full speed */
+    uint64_t need_bytes;     /* plan.peak_bytes + weight_bytes */
+    uint32_t longest_tokens; /* the longest context that fits with the strategy's smallest cache; 0: none */
+    snug_plan plan;          /* with the first cache format and prefill chunk that fit, or the smallest */
+    char why[256];
+} snug_catalog_candidate;
+
+typedef struct snug_catalog_choice snug_catalog_choice;
+
+/*
+ * Plan every candidate and choose. It fits when the planned peak stays within the strategy's share of the
+ * limit, and within the limit together with the weights that are read for each token. Of those that fit the
+ * one whose tokens are computed with the most parameters is chosen; of one model its first source. The same
+ * question on the same machine gets the same answer. Costs a few milliseconds per candidate; installed ones
+ * have their headers and tokenizer read. A choice without a chosen one is no error.
+ */
+SNUG_API SNUG_MUST_CHECK snug_status snug_catalog_best(snug_catalog_choice **choice_out,
+                                                       const snug_catalog *catalog,
+                                                       const snug_catalog_query *query, snug_error *error);
+SNUG_API void snug_catalog_choice_destroy(snug_catalog_choice *choice);
+
+/* In the order of the catalogue. */
+SNUG_API size_t snug_catalog_candidate_count(const snug_catalog_choice *choice);
+SNUG_API void snug_catalog_read_candidate(snug_catalog_candidate *out, const snug_catalog_choice *choice,
+                                          size_t index);
+/* Index of the chosen one, or SIZE_MAX. */
+SNUG_API size_t snug_catalog_chosen(const snug_catalog_choice *choice);
+/* What was chosen and why, or why nothing: one sentence. */
+SNUG_API const char *snug_catalog_explanation(const snug_catalog_choice *choice);
+/* What the candidates were measured against. */
+SNUG_API uint64_t snug_catalog_limit_bytes(const snug_catalog_choice *choice);
+
+SNUG_END_DECLS
+#endif /* SNUG_CATALOG_H */
