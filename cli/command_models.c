@@ -6,6 +6,9 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
+
+#include <snug/hub.h>
 
 #include "cli/cache.h"
 #include "cli/catalog.h"
@@ -96,6 +99,22 @@ static json_t *candidate_json(const cli_catalog *catalog, const snug_catalog_can
                      plan_json(c));
 }
 
+static bool add_repository(void *user, const snug_hub_repository *repository)
+{
+    json_array_append_new(user, json_pack("{s:s,s:o,s:I}", "repository", repository->name, "bytes",
+                                          number(repository->bytes), "used_seconds",
+                                          (json_int_t)repository->used_seconds));
+    return true;
+}
+
+static json_t *repositories_json(const cli_catalog *catalog)
+{
+    json_t *list = json_array();
+
+    snug_hub_list(catalog->cache_folder, add_repository, list);
+    return list;
+}
+
 static void print_json(const cli_catalog *catalog, const snug_catalog_choice *choice)
 {
     const size_t chosen = snug_catalog_chosen(choice);
@@ -109,9 +128,9 @@ static void print_json(const cli_catalog *catalog, const snug_catalog_choice *ch
         if (i == chosen)
             name = model_of(catalog, &c).name;
     }
-    cli_write_json(json_pack("{s:o,s:o,s:s,s:o}", "limit_bytes", number(snug_catalog_limit_bytes(choice)),
+    cli_write_json(json_pack("{s:o,s:o,s:s,s:o,s:o}", "limit_bytes", number(snug_catalog_limit_bytes(choice)),
                              "chosen", text_or_null(name), "explanation", snug_catalog_explanation(choice),
-                             "candidates", list));
+                             "candidates", list, "fetched", repositories_json(catalog)));
     cli_print("\n");
 }
 
@@ -135,6 +154,21 @@ static void print_row(const cli_catalog *catalog, const snug_catalog_candidate *
               c->is_planned ? cli_size(c->need_bytes).text : "?", c->fits ? "yes" : "no", context, cache,
               longest, c->path ? "here: " : "", source.repository[0] ? source.repository : c->path,
               source.file[0] ? ":" : "", source.file);
+}
+
+static bool print_repository(void *user, const snug_hub_repository *repository)
+{
+    const time_t used = (time_t)repository->used_seconds;
+    struct tm calendar;
+    char day[16] = "never";
+    bool *is_first = user;
+
+    if (used > 0 && localtime_r(&used, &calendar))
+        (void)strftime(day, sizeof day, "%Y-%m-%d", &calendar);
+    cli_print("%s  %-44s %9s  last used %s\n", *is_first ? "\nFetched from the hub:\n" : "", repository->name,
+              cli_size(repository->bytes).text, day);
+    *is_first = false;
+    return true;
 }
 
 static void print_table(const cli_catalog *catalog, const snug_catalog_choice *choice)
@@ -161,6 +195,7 @@ cli_exit cli_command_models(const cli_options *options)
     snug_catalog_choice *choice = NULL;
     cli_catalog catalog;
     cli_exit status = cli_catalog_open(&catalog);
+    bool is_first = true;
 
     if (status != CLI_DONE)
         return status;
@@ -170,6 +205,8 @@ cli_exit cli_command_models(const cli_options *options)
         print_json(&catalog, choice);
     else
         print_table(&catalog, choice);
+    if (status == CLI_DONE && options->installed && !options->json)
+        snug_hub_list(catalog.cache_folder, print_repository, &is_first);
     snug_catalog_choice_destroy(choice);
     cli_catalog_close(&catalog);
     return status;

@@ -287,21 +287,23 @@ static snug_status take_short(cli_options *options, const char *letters, words_l
 
 static snug_status take_operand(cli_options *options, const char *word, snug_error *error)
 {
-    const bool is_model = options->command == CLI_COMMAND_inspect;
+    const char *operands = commands[options->command].operands;
+    const bool is_text = options->command == CLI_COMMAND_tokenize;
 
     if (options->command == CLI_COMMAND_session && !options->second_operand) {
         *(options->operand ? &options->second_operand : &options->operand) = word;
         return SNUG_OK;
     }
-    if (options->command != CLI_COMMAND_tokenize && !is_model) {
+    if (operands[0] == '\0' || operands[0] == '-' || options->command == CLI_COMMAND_session) {
         if (!options->has_command)
             return unknown_command(word, error);
         SNUG_FAIL(error, SNUG_ERR_ARGUMENT, "%s does not know what to do with \"%.60s\"%s",
                   commands[options->command].name, word,
                   options->command == CLI_COMMAND_generate ? "; a prompt is given with --prompt" : "");
     }
-    if (options->operand && is_model)
-        SNUG_FAIL(error, SNUG_ERR_ARGUMENT, "inspect takes one model, and \"%.60s\" is a second", word);
+    if (options->operand && !is_text)
+        SNUG_FAIL(error, SNUG_ERR_ARGUMENT, "%s takes one model, and \"%.60s\" is a second",
+                  commands[options->command].name, word);
     if (options->operand)
         SNUG_FAIL(error, SNUG_ERR_ARGUMENT,
                   "tokenize takes one text, and \"%.60s\" is a second; quote a text "

@@ -32,6 +32,7 @@ function(snug_library target)
         ${PROJECT_SOURCE_DIR}/include/snug/base.h
         ${PROJECT_SOURCE_DIR}/include/snug/catalog.h
         ${PROJECT_SOURCE_DIR}/include/snug/cpu.h
+        ${PROJECT_SOURCE_DIR}/include/snug/hub.h
         ${PROJECT_SOURCE_DIR}/include/snug/kv.h
         ${PROJECT_SOURCE_DIR}/include/snug/memory.h
         ${PROJECT_SOURCE_DIR}/include/snug/model.h
@@ -42,7 +43,8 @@ function(snug_library target)
         ${PROJECT_SOURCE_DIR}/include/snug/snug.h
         ${PROJECT_SOURCE_DIR}/include/snug/text.h
         ${PROJECT_SOURCE_DIR}/include/snug/version.h)
-    target_link_libraries(${target} PRIVATE Threads::Threads PkgConfig::PCRE2 PkgConfig::UTF8PROC m)
+    target_link_libraries(${target} PRIVATE Threads::Threads PkgConfig::PCRE2 PkgConfig::UTF8PROC m
+        ${CMAKE_DL_LIBS})
     set_target_properties(${target} PROPERTIES LINKER_LANGUAGE C VERIFY_INTERFACE_HEADER_SETS ON)
 endfunction()
 

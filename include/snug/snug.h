@@ -8,6 +8,7 @@
 #include <snug/base.h>
 #include <snug/catalog.h>
 #include <snug/cpu.h>
+#include <snug/hub.h>
 #include <snug/kv.h>
 #include <snug/memory.h>
 #include <snug/model.h>

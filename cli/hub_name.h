@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * hub_name.h - what people call a model, as the hub knows it.
+ */
+#ifndef SNUG_CLI_HUB_NAME_H
+#define SNUG_CLI_HUB_NAME_H
+
+#include "cli/catalog.h"
+
+typedef struct cli_hub_name {
+    char repository[128];
+    char file[192]; /* "": the whole repository */
+} cli_hub_name;
+
+/* "qwen3-4b", "ORG/NAME", "ORG/NAME:FILE"; of a name in the catalogue its first source. */
+cli_exit cli_hub_name_read(cli_hub_name *out, const cli_catalog *catalog, const char *text);
+
+#endif /* SNUG_CLI_HUB_NAME_H */
