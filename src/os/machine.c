@@ -55,24 +55,30 @@ void snug_os_cpu_name(char *out, size_t capacity)
 static const snug_os_process_memory unknown_process = { SNUG_OS_UNKNOWN, SNUG_OS_UNKNOWN, SNUG_OS_UNKNOWN };
 
 /* "size resident shared ...", in pages; shared are the pages of files and of shared memory. */
-snug_os_process_memory snug_os_process_memory_read(void)
+snug_os_process_memory snug_os_process_memory_parse(const char *text)
 {
-    char text[128];
     const char *at = text;
     uint64_t size;
     uint64_t resident;
     uint64_t shared;
     uint64_t page = snug_os_page_bytes();
 
-    if (!snug_os_read_text("/proc/self/statm", text, sizeof text) || !snug_os_parse_u64(&size, &at) ||
-        *at++ != ' ' || !snug_os_parse_u64(&resident, &at) || *at++ != ' ' ||
-        !snug_os_parse_u64(&shared, &at) || shared > resident)
+    if (!snug_os_parse_u64(&size, &at) || *at++ != ' ' || !snug_os_parse_u64(&resident, &at) ||
+        *at++ != ' ' || !snug_os_parse_u64(&shared, &at) || shared > resident)
         return unknown_process;
     return (snug_os_process_memory){
         .resident_bytes = resident * page,
         .anonymous_bytes = (resident - shared) * page,
         .file_bytes = shared * page,
     };
+}
+
+snug_os_process_memory snug_os_process_memory_read(void)
+{
+    char text[128];
+
+    return snug_os_read_text("/proc/self/statm", text, sizeof text) ? snug_os_process_memory_parse(text)
+                                                                    : unknown_process;
 }
 
 snug_os_process_memory snug_os_process_memory_read_exact(const char *root)
@@ -106,6 +112,11 @@ snug_os_host_memory snug_os_host_memory_read(const char *root)
     if (snprintf(path, sizeof path, "%s/proc/meminfo", root) >= (int)sizeof path ||
         !snug_os_read_text(path, text, sizeof text))
         text[0] = '\0'; /* every value of an empty text is unknown */
+    return snug_os_host_memory_parse(text);
+}
+
+snug_os_host_memory snug_os_host_memory_parse(const char *text)
+{
     return (snug_os_host_memory){
         .total_bytes = snug_os_find_kilobytes(text, "MemTotal:"),
         .available_bytes = snug_os_find_kilobytes(text, "MemAvailable:"),

@@ -32,6 +32,8 @@ typedef struct snug_os_process_memory {
  * it cannot be reclaimed either; the library uses none. All SNUG_OS_UNKNOWN when it cannot be read.
  */
 snug_os_process_memory snug_os_process_memory_read(void);
+/* From the text of statm. */
+snug_os_process_memory snug_os_process_memory_parse(const char *text);
 /* The same from /proc/self/status, shared memory counted as anonymous: about 7 us. */
 snug_os_process_memory snug_os_process_memory_read_exact(const char *root);
 
@@ -44,6 +46,7 @@ typedef struct snug_os_host_memory {
 } snug_os_host_memory;
 
 snug_os_host_memory snug_os_host_memory_read(const char *root);
+snug_os_host_memory snug_os_host_memory_parse(const char *text); /* of meminfo */
 
 /* One level of the control-group tree, from our own group upwards. */
 typedef struct snug_os_cgroup_level {

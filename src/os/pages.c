@@ -17,6 +17,9 @@
 
 #include <stdint.h>
 #include <stdlib.h>
+#ifdef __GLIBC__
+#    include <malloc.h>
+#endif
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -136,4 +139,11 @@ void *snug_os_heap_alloc(size_t bytes)
 void snug_os_heap_free(void *block)
 {
     free(block);
+}
+
+void snug_os_heap_trim(void)
+{
+#ifdef __GLIBC__
+    (void)malloc_trim(0);
+#endif
 }

@@ -36,5 +36,7 @@ void snug_os_release(void *at, size_t bytes);
 /* Zeroed block from the heap, 16-byte aligned; NULL when refused. */
 void *snug_os_heap_alloc(size_t bytes);
 void snug_os_heap_free(void *block);
+/* Give the pages that the heap keeps without use back to the system, where it knows how. */
+void snug_os_heap_trim(void);
 
 #endif /* SNUG_SRC_OS_PAGES_H */

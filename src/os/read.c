@@ -47,6 +47,26 @@ bool snug_os_read_text(const char *path, char *out, size_t capacity)
     return got >= 0;
 }
 
+/* Files of the kernel are handed out in whole pages at least: after less than half a one nothing follows. */
+#define PIECE_BYTES_MIN 2048
+
+bool snug_os_read_again(int file, char *out, size_t capacity)
+{
+    size_t length = 0;
+    ssize_t got;
+
+    out[0] = '\0';
+    if (file < 0)
+        return false;
+    do {
+        got = pread(file, out + length, capacity - 1 - length, (off_t)length);
+        if (got > 0)
+            length += (size_t)got;
+    } while ((got < 0 && errno == EINTR) || (got >= PIECE_BYTES_MIN && length < capacity - 1));
+    out[length] = '\0';
+    return got >= 0;
+}
+
 bool snug_os_parse_u64(uint64_t *out, const char **at)
 {
     const char *digit = *at;

@@ -16,6 +16,10 @@ void snug_os_error_text(int code, char *out, size_t capacity);
 /* The first capacity - 1 bytes of a file, terminated. False when it cannot be read. */
 bool snug_os_read_text(const char *path, char *out, size_t capacity);
 
+/* The same of a file that stays open, from its begin each time. False, and an empty text, when it cannot be
+ * read or file < 0. */
+bool snug_os_read_again(int file, char *out, size_t capacity);
+
 /* The decimal number at *at, which moves behind it. False when there is none or it exceeds 64 bits. */
 bool snug_os_parse_u64(uint64_t *out, const char **at);
 

@@ -8,6 +8,7 @@
 
 #include "os/thread.h"
 
+#include <errno.h>
 #include <sched.h>
 #include <signal.h>
 
@@ -95,6 +96,14 @@ void snug_os_mutex_lock(snug_os_mutex *mutex)
     int code = pthread_mutex_lock(&mutex->handle);
 
     SNUG_ASSERT(code == 0);
+}
+
+bool snug_os_mutex_try_lock(snug_os_mutex *mutex)
+{
+    int code = pthread_mutex_trylock(&mutex->handle);
+
+    SNUG_ASSERT(code == 0 || code == EBUSY);
+    return code == 0;
 }
 
 void snug_os_mutex_unlock(snug_os_mutex *mutex)

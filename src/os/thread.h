@@ -46,6 +46,7 @@ typedef struct snug_os_condition {
 void snug_os_mutex_init(snug_os_mutex *mutex);
 void snug_os_mutex_deinit(snug_os_mutex *mutex);
 void snug_os_mutex_lock(snug_os_mutex *mutex);
+bool snug_os_mutex_try_lock(snug_os_mutex *mutex); /* false: somebody has it */
 void snug_os_mutex_unlock(snug_os_mutex *mutex);
 void snug_os_condition_init(snug_os_condition *condition);
 void snug_os_condition_deinit(snug_os_condition *condition);
