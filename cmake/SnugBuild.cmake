@@ -36,6 +36,7 @@ function(snug_library target)
         ${PROJECT_SOURCE_DIR}/include/snug/kv.h
         ${PROJECT_SOURCE_DIR}/include/snug/memory.h
         ${PROJECT_SOURCE_DIR}/include/snug/model.h
+        ${PROJECT_SOURCE_DIR}/include/snug/monitor.h
         ${PROJECT_SOURCE_DIR}/include/snug/plan.h
         ${PROJECT_SOURCE_DIR}/include/snug/pressure.h
         ${PROJECT_SOURCE_DIR}/include/snug/sample.h

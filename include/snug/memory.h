@@ -14,7 +14,7 @@
 #ifndef SNUG_MEMORY_H
 #define SNUG_MEMORY_H
 
-#include <snug/base.h>
+#include <snug/pressure.h>
 
 SNUG_BEGIN_DECLS
 
@@ -45,7 +45,7 @@ typedef struct snug_memory_count {
     uint64_t blocks;     /* live reservations: 0 once everything is destroyed */
 } snug_memory_count;
 
-/* Runs on the reserving thread, with no lock held, when use rises past the soft limit. */
+/* Runs on the reserving thread, with no lock held, when use rises past the soft limit; before relief does. */
 typedef void (*snug_memory_pressure_fn)(void *user, uint64_t used_bytes, uint64_t soft_bytes);
 
 /* Write { .struct_size = sizeof(snug_memory_options) } first: the struct may grow at its end. */
@@ -63,8 +63,8 @@ SNUG_API SNUG_MUST_CHECK snug_status snug_memory_create(snug_memory **memory_out
                                                         const snug_memory_options *options);
 
 /*
- * Replace both limits (0: none). What is reserved stays: a limit below it refuses what comes next.
- * Errors: ARGUMENT (soft above hard).
+ * Replace both limits of the user (0: none). What is reserved stays: a limit below it refuses what comes
+ * next. Errors: ARGUMENT (soft above hard).
  */
 SNUG_API SNUG_MUST_CHECK snug_status snug_memory_set_limits(snug_memory *memory, uint64_t soft_bytes,
                                                             uint64_t hard_bytes);
@@ -82,6 +82,12 @@ SNUG_API snug_memory_count snug_memory_read_all(const snug_memory *memory); /* t
  */
 SNUG_API uint64_t snug_memory_measured_peak(const snug_memory *memory);
 SNUG_API void snug_memory_sample(snug_memory *memory);
+
+/*
+ * Mapped weights that are read for each token, of all open models: they should stay in memory for speed, but
+ * are not in the ledger. Models count themselves.
+ */
+SNUG_API uint64_t snug_memory_wanted_weights(const snug_memory *memory);
 
 /* One point of the timeline: kept at each new peak of 1/64 or more, the oldest dropped when the ring is
  * full. */
@@ -119,9 +125,13 @@ typedef struct snug_memory_level {
     uint64_t reclaimable_bytes; /* the part of it that the kernel drops before it refuses */
     uint64_t reserve_bytes;     /* kept free below max: the larger of 32 MiB and 3 % */
     uint64_t headroom_bytes;    /* min(max - reserve, high) - current + reclaimable, not below 0 */
+    uint64_t hard_bytes;        /* max - current + reclaimable: until the kernel kills or refuses */
+    uint64_t comfort_bytes;     /* headroom less the weights that should stay: until it gets slow */
 } snug_memory_level;
 
 #define SNUG_MEMORY_LEVELS_MAX 16
+
+#define SNUG_VOTE_NONE (-1.0) /* a vote that is not cast */
 
 /*
  * What this process may use now, and how that follows. All bytes; UNKNOWN and NO_LIMIT as above.
@@ -135,16 +145,35 @@ typedef struct snug_memory_state {
     uint64_t own_bytes;      /* the larger of what it has and what the ledger has promised */
     uint64_t headroom_bytes; /* limit less own: how much more can be taken */
     /* How much more before mapped weights are pushed out or the kernel throttles: headroom with the mapped
-     * files that are in memory now counted as needed. */
+     * files that are in memory now, and the weights that are wanted there, counted as needed. */
     uint64_t comfort_bytes;
+    uint64_t hard_bytes; /* how much more before the kernel kills: no reserve, and no memory.high */
     snug_memory_source binding;
     size_t binding_level;   /* into level[], when a control group binds */
     char binding_text[320]; /* "cgroup /a/b memory.max", "the memory limit that was set" ... */
     bool is_complete;       /* false when a source could not be read: the real limit may be lower */
 
+    /* The same without the user's limit: what the machine allows, and who says so. */
+    uint64_t machine_limit_bytes;
+    char machine_text[320];
+
     uint64_t user_hard_bytes; /* NO_LIMIT when none is set */
     uint64_t user_soft_bytes;
     uint64_t ledger_used_bytes;
+    uint64_t wanted_weight_bytes; /* mapped weights that are read for each token */
+
+    /*
+     * How tight it is, each as a part of its own limit: 0 empty, 1 full, SNUG_VOTE_NONE unknown or no limit.
+     * The ledger's is the larger of ledger used / user limit and (own + wanted weights) / limit of groups and
+     * host; the container's 1 - comfort / (max - reserve, or high) of the level with the least comfort; the
+     * host's 1 - (available - reserve) / total.
+     */
+    double ledger_vote;
+    double container_vote;
+    double host_vote;
+    double hard_usage; /* the largest, were only unreclaimable bytes to count: 1 is a refusal, or a kill */
+    double usage;      /* the largest; above 0.85 only if hard_usage is above 0.70 */
+    snug_pressure pressure; /* the band of usage; a snug_monitor also knows what was before */
 
     uint64_t process_anonymous_bytes; /* unreclaimable without swap; shared memory included */
     uint64_t process_file_bytes;      /* mapped files that are in memory: evictable */
@@ -171,6 +200,64 @@ typedef struct snug_memory_state {
  * small files, 0.2 ms; takes about 64 KiB of stack and no heap. Cannot fail: what cannot be read is UNKNOWN.
  */
 SNUG_API void snug_memory_read_state(snug_memory_state *out, const snug_memory *memory);
+
+/* --- giving back --------------------------------------------------------------------------------------- */
+
+/*
+ * Gives memory back when it is short: at least `want` bytes if it can (UINT64_MAX: all it has to spare).
+ * Returns how many it gave back to the ledger or to the system, 0 for none.
+ *
+ * Runs on the thread whose reservation passed the soft limit or does not fit under the hard one, or which
+ * calls snug_memory_cleanup(); never on two at once. It may reserve and give back, but what does not fit is
+ * refused without another round. It must not add or remove relievers, nor wait for a lock that any thread
+ * holds while it reserves.
+ */
+typedef uint64_t (*snug_memory_release_fn)(void *user, uint64_t want);
+
+/* Storage of the caller, who keeps it until it is removed. */
+typedef struct snug_memory_reliever {
+    const char *name; /* in reports: "prefix cache" */
+    int rank;         /* lower is asked first: what is cheap, and easily had again */
+    snug_memory_release_fn release;
+    void *user;
+    struct snug_memory_reliever *next; /* the ledger's own */
+} snug_memory_reliever;
+
+SNUG_API void snug_memory_add_reliever(snug_memory *memory, snug_memory_reliever *reliever);
+/* Waits until it does not run. One that was not added is no error. */
+SNUG_API void snug_memory_remove_reliever(snug_memory *memory, snug_memory_reliever *reliever);
+
+/*
+ * Ask every reliever for all it has, and the heap for the pages it keeps without use. Returns by how much the
+ * unreclaimable bytes of this process, as the kernel counts them, are now lower; 0 when they are not. Some
+ * milliseconds. `memory` may be NULL: the heap alone.
+ */
+SNUG_API uint64_t snug_memory_cleanup(snug_memory *memory);
+
+/* --- limits that follow the machine -------------------------------------------------------------------- */
+
+typedef struct snug_memory_limits {
+    uint64_t soft_bytes; /* of the ledger; NO_LIMIT */
+    uint64_t hard_bytes;
+    uint64_t used_bytes; /* above hard_bytes when the machine has less than before: nothing more is granted */
+    char limited_by[320]; /* who sets hard_bytes: "cgroup /a memory.max"; "" for the user's limit, or none */
+} snug_memory_limits;
+
+/* The limits that count now: the lower of the user's and the adaptive ones. */
+SNUG_API void snug_memory_read_limits(snug_memory_limits *out, snug_memory *memory);
+
+/*
+ * Set limits beside the user's from what is really available now: the hard one so that the process stays
+ * within its effective limit, the soft one where the strategy begins to give back (70 %, conservative 85 %,
+ * aggressive 50 % of it). Idempotent; call it again, or let a monitor do so, and they follow the machine, up
+ * and down. What is already above the soft limit is given back by relievers, as far as they can. Costs what
+ * snug_memory_read_state() does. `limits_out` may be NULL. Errors: ARGUMENT (no such strategy).
+ */
+SNUG_API SNUG_MUST_CHECK snug_status snug_memory_set_adaptive_limits(snug_memory *memory,
+                                                                     snug_strategy strategy,
+                                                                     snug_memory_limits *limits_out);
+/* Back to the user's limits alone. */
+SNUG_API void snug_memory_drop_adaptive_limits(snug_memory *memory);
 
 /* "user", "cgroup max", "host" ...: the name in reports and in JSON. */
 SNUG_API const char *snug_memory_source_name(snug_memory_source source);

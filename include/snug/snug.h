@@ -12,6 +12,7 @@
 #include <snug/kv.h>
 #include <snug/memory.h>
 #include <snug/model.h>
+#include <snug/monitor.h>
 #include <snug/plan.h>
 #include <snug/pressure.h>
 #include <snug/sample.h>

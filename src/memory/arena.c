@@ -67,7 +67,7 @@ snug_status snug_arena_commit(snug_arena *arena, size_t bytes, const char *what,
 /* Whether the limit leaves room for `bytes` that are taken for an instant only. */
 static bool has_room(const snug_memory *memory, uint64_t bytes)
 {
-    const uint64_t hard = atomic_load_explicit(&memory->hard_bytes, memory_order_relaxed);
+    const uint64_t hard = snug_memory_hard(memory);
     const uint64_t used = atomic_load_explicit(&memory->all.used_bytes, memory_order_relaxed);
 
     return used < hard && hard - used >= bytes;

@@ -17,6 +17,7 @@
 #include <string.h>
 
 #include "base/status.h"
+#include "memory/pressure.h"
 
 _Static_assert(SNUG_MEMORY_UNKNOWN == SNUG_OS_UNKNOWN, "one number for unknown");
 _Static_assert(SNUG_MEMORY_NO_LIMIT == SNUG_OS_NO_LIMIT, "one number for no limit");
@@ -75,14 +76,23 @@ static void derive_process(snug_memory_state *state, const snug_memory_readings 
     state->user_hard_bytes = readings->user_hard_bytes;
     state->user_soft_bytes = readings->user_soft_bytes;
     state->ledger_used_bytes = readings->ledger_used_bytes;
+    state->wanted_weight_bytes = readings->wanted_weight_bytes;
     state->process_anonymous_bytes = readings->process.anonymous_bytes;
     state->process_file_bytes = readings->process.file_bytes;
     state->process_resident_bytes = readings->process.resident_bytes;
     if (!is_number(state->process_anonymous_bytes))
         state->is_complete = false;
     state->own_bytes = larger(number_or(state->process_anonymous_bytes, 0), state->ledger_used_bytes);
-    if (is_number(state->user_hard_bytes))
-        offer(state, SNUG_MEMORY_SOURCE_USER, 0, state->user_hard_bytes);
+}
+
+/* After all others: of equals the user binds. */
+static void derive_user(snug_memory_state *state)
+{
+    if (!is_number(state->user_hard_bytes) ||
+        (is_number(state->limit_bytes) && state->limit_bytes < state->user_hard_bytes))
+        return;
+    state->limit_bytes = state->user_hard_bytes;
+    state->binding = SNUG_MEMORY_SOURCE_USER;
 }
 
 /* What must stay in use at this level: all of it less what can be dropped. */
@@ -95,10 +105,21 @@ static uint64_t level_needed(const snug_memory_level *level, uint64_t at_least)
     return needed;
 }
 
+/* What a level lets us fill; NO_LIMIT or UNKNOWN when that is so. */
+static uint64_t level_bound(const snug_memory_level *level)
+{
+    uint64_t bound = level->high_bytes == SNUG_MEMORY_UNKNOWN ? SNUG_MEMORY_NO_LIMIT : level->high_bytes;
+
+    if (is_number(level->max_bytes))
+        bound = smaller(bound, less(level->max_bytes, level->reserve_bytes));
+    return is_number(bound) ? bound : level->max_bytes;
+}
+
 /* `below` is what must stay in use one level down; a level whose use is unknown has at least that. */
 static void derive_level(snug_memory_level *level, const snug_os_cgroup_level *read, uint64_t below)
 {
-    uint64_t bound = read->high_bytes == SNUG_MEMORY_UNKNOWN ? SNUG_MEMORY_NO_LIMIT : read->high_bytes;
+    uint64_t needed;
+    uint64_t bound;
 
     memcpy(level->path, read->path, sizeof level->path);
     level->max_bytes = read->max_bytes;
@@ -106,14 +127,13 @@ static void derive_level(snug_memory_level *level, const snug_os_cgroup_level *r
     level->current_bytes = read->current_bytes;
     level->reclaimable_bytes = read->reclaimable_bytes;
     level->reserve_bytes = 0;
-    if (is_number(level->max_bytes)) {
+    if (is_number(level->max_bytes))
         level->reserve_bytes = larger(32 * MIB, level->max_bytes / 100 * 3);
-        bound = smaller(bound, less(level->max_bytes, level->reserve_bytes));
-    }
-    if (is_number(bound))
-        level->headroom_bytes = less(bound, level_needed(level, below));
-    else
-        level->headroom_bytes = level->max_bytes; /* without limit, or unknown */
+    needed = level_needed(level, below);
+    bound = level_bound(level);
+    level->headroom_bytes = is_number(bound) ? less(bound, needed) : bound;
+    level->hard_bytes = is_number(level->max_bytes) ? less(level->max_bytes, needed) : level->max_bytes;
+    level->comfort_bytes = level->headroom_bytes;
 }
 
 static bool is_high_the_bound(const snug_memory_level *level)
@@ -171,28 +191,108 @@ static void derive_rlimit(snug_memory_state *state, snug_memory_source source, u
 /* --- the result --------------------------------------------------------------------------------------- */
 
 /*
- * The headroom with mapped file pages counted as needed. Only those pages are taken off that the source had
- * counted as free: a group is not charged for pages that another group read first.
+ * The headroom with mapped weights counted as needed. Of those in memory, only the pages are taken off that
+ * the source had counted as free: a group is not charged for pages that another group read first. Those that
+ * are not, but wanted, will take room everywhere.
  */
-static uint64_t derive_comfort(const snug_memory_state *state)
+static void derive_comfort(snug_memory_state *state)
 {
-    uint64_t mapped = number_or(state->process_file_bytes, 0);
-    uint64_t anonymous = number_or(state->process_anonymous_bytes, 0);
-    uint64_t promised = less(state->own_bytes, anonymous); /* and not yet touched */
-    uint64_t comfort = state->headroom_bytes;
+    const uint64_t mapped = number_or(state->process_file_bytes, 0);
+    const uint64_t anonymous = number_or(state->process_anonymous_bytes, 0);
+    const uint64_t promised = less(state->own_bytes, anonymous); /* and not yet touched */
+    const uint64_t coming = sum(promised, less(state->wanted_weight_bytes, mapped));
 
-    if (!is_number(comfort))
-        return comfort;
+    state->comfort_bytes = state->headroom_bytes;
     for (size_t i = 0; i < state->level_count; i++) {
-        const snug_memory_level *level = &state->level[i];
-        uint64_t hot = smaller(mapped, number_or(level->reclaimable_bytes, 0));
+        snug_memory_level *level = &state->level[i];
+        const uint64_t hot = smaller(mapped, number_or(level->reclaimable_bytes, 0));
 
-        if (is_number(level->headroom_bytes))
-            comfort = smaller(comfort, less(level->headroom_bytes, sum(hot, promised)));
+        if (!is_number(level->headroom_bytes))
+            continue;
+        level->comfort_bytes = less(level->headroom_bytes, sum(hot, coming));
+        state->comfort_bytes = smaller(state->comfort_bytes, level->comfort_bytes);
     }
     if (is_number(state->host_headroom_bytes))
-        comfort = smaller(comfort, less(state->host_headroom_bytes, sum(mapped, promised)));
-    return comfort;
+        state->comfort_bytes =
+            smaller(state->comfort_bytes, less(state->host_headroom_bytes, sum(mapped, coming)));
+}
+
+/* As headroom, but only what kills or refuses counts: no reserve, no memory.high. */
+static void derive_hard(snug_memory_state *state)
+{
+    const uint64_t promised = less(state->own_bytes, number_or(state->process_anonymous_bytes, 0));
+
+    state->hard_bytes = SNUG_MEMORY_UNKNOWN;
+    if (is_number(state->host_available_bytes))
+        state->hard_bytes = less(state->host_available_bytes, promised);
+    for (size_t i = 0; i < state->level_count; i++) {
+        const uint64_t hard = state->level[i].hard_bytes;
+
+        if (is_number(hard) && (!is_number(state->hard_bytes) || hard < sum(state->hard_bytes, promised)))
+            state->hard_bytes = less(hard, promised);
+    }
+    if (is_number(state->user_hard_bytes))
+        state->hard_bytes =
+            smaller(state->hard_bytes, less(state->user_hard_bytes, state->ledger_used_bytes));
+}
+
+/* --- votes ---------------------------------------------------------------------------------------------- */
+
+static double share(uint64_t part, uint64_t whole)
+{
+    return (double)part / (double)larger(whole, 1);
+}
+
+/* 1 - room / bound of the level with the least room; `promised` bytes of it are not touched yet. */
+static double container_vote(const snug_memory_state *state, bool is_comfort)
+{
+    const uint64_t promised = less(state->own_bytes, number_or(state->process_anonymous_bytes, 0));
+    uint64_t least = SNUG_MEMORY_NO_LIMIT;
+    double vote = SNUG_VOTE_NONE;
+
+    for (size_t i = 0; i < state->level_count; i++) {
+        const snug_memory_level *level = &state->level[i];
+        const uint64_t room = is_comfort ? level->comfort_bytes : less(level->headroom_bytes, promised);
+
+        if (!is_number(level->headroom_bytes) || room >= least)
+            continue;
+        least = room;
+        vote = 1.0 - share(smaller(room, level_bound(level)), level_bound(level));
+    }
+    return vote;
+}
+
+static double largest(double a, double b)
+{
+    return a > b ? a : b;
+}
+
+static void derive_votes(snug_memory_state *state)
+{
+    const uint64_t own = state->own_bytes;
+    const uint64_t anonymous = number_or(state->process_anonymous_bytes, 0);
+    uint64_t machine_room = state->host_headroom_bytes;
+    double hard = SNUG_VOTE_NONE;
+    double ledger = SNUG_VOTE_NONE;
+
+    for (size_t i = 0; i < state->level_count; i++)
+        machine_room = smaller(machine_room, state->level[i].headroom_bytes);
+    if (is_number(state->user_hard_bytes))
+        hard = share(state->ledger_used_bytes, state->user_hard_bytes);
+    if (is_number(machine_room)) {
+        hard = largest(hard, share(own, sum(anonymous, machine_room)));
+        ledger = share(sum(own, state->wanted_weight_bytes), sum(anonymous, machine_room));
+    }
+    state->ledger_vote = largest(hard, ledger);
+    state->container_vote = container_vote(state, true);
+    state->host_vote = SNUG_VOTE_NONE;
+    if (is_number(state->host_headroom_bytes) && is_number(state->host_total_bytes))
+        state->host_vote = 1.0 - share(state->host_headroom_bytes, state->host_total_bytes);
+    hard = largest(hard, container_vote(state, false));
+    state->hard_usage = largest(hard, state->host_vote);
+    state->usage = snug_pressure_usage(state->hard_usage, largest(state->ledger_vote, state->container_vote),
+                                       state->hard_usage < SNUG_PRESSURE_PLENTIFUL_BELOW);
+    state->pressure = snug_pressure_of_usage(state->usage);
 }
 
 const char *snug_memory_source_name(snug_memory_source source)
@@ -264,9 +364,15 @@ void snug_memory_derive(snug_memory_state *out, const snug_memory_readings *read
     derive_rlimit(out, SNUG_MEMORY_SOURCE_ADDRESS_SPACE, rlimits->address_space_bytes,
                   rlimits->address_space_used_bytes);
     derive_rlimit(out, SNUG_MEMORY_SOURCE_DATA, rlimits->data_bytes, rlimits->data_used_bytes);
+    write_binding_text(out);
+    out->machine_limit_bytes = out->limit_bytes;
+    memcpy(out->machine_text, out->binding_text, sizeof out->machine_text);
+    derive_user(out);
     out->headroom_bytes = SNUG_MEMORY_UNKNOWN;
     if (is_number(out->limit_bytes))
         out->headroom_bytes = less(out->limit_bytes, out->own_bytes);
-    out->comfort_bytes = derive_comfort(out);
+    derive_comfort(out);
+    derive_hard(out);
+    derive_votes(out);
     write_binding_text(out);
 }

@@ -14,6 +14,7 @@ typedef struct snug_memory_readings {
     uint64_t user_hard_bytes; /* SNUG_MEMORY_NO_LIMIT: none */
     uint64_t user_soft_bytes;
     uint64_t ledger_used_bytes;
+    uint64_t wanted_weight_bytes;
     snug_os_process_memory process;
     snug_os_host_memory host;
     snug_os_rlimits rlimits;

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/status.h"
+#include "memory/relief.h"
 #include "os/machine.h"
 #include "os/pages.h"
 
@@ -37,28 +38,6 @@ static snug_status read_options(snug_memory_options *out, const snug_memory_opti
     return SNUG_OK;
 }
 
-static void store_limits(snug_memory *memory, uint64_t soft_bytes, uint64_t hard_bytes)
-{
-    const bool has_hard = hard_bytes != 0 && hard_bytes < SNUG_MEMORY_BYTES_MAX;
-
-    atomic_store(&memory->soft_bytes, soft_bytes ? soft_bytes : UINT64_MAX);
-    atomic_store(&memory->hard_bytes, has_hard ? hard_bytes : SNUG_MEMORY_BYTES_MAX);
-}
-
-snug_status snug_memory_set_limits(snug_memory *memory, uint64_t soft_bytes, uint64_t hard_bytes)
-{
-    SNUG_RETURN_IF(hard_bytes != 0 && soft_bytes > hard_bytes, SNUG_ERR_ARGUMENT);
-    store_limits(memory, soft_bytes, hard_bytes);
-    return SNUG_OK;
-}
-
-uint64_t snug_memory_hard_limit(const snug_memory *memory)
-{
-    const uint64_t hard = atomic_load(&memory->hard_bytes);
-
-    return hard == SNUG_MEMORY_BYTES_MAX ? SNUG_MEMORY_NO_LIMIT : hard;
-}
-
 snug_status snug_memory_create(snug_memory **memory_out, const snug_memory_options *options)
 {
     snug_memory_options wanted;
@@ -67,13 +46,16 @@ snug_status snug_memory_create(snug_memory **memory_out, const snug_memory_optio
     SNUG_TRY(read_options(&wanted, options));
     memory = snug_os_heap_alloc(sizeof *memory);
     SNUG_RETURN_IF(!memory, SNUG_ERR_NO_MEMORY);
-    store_limits(memory, wanted.soft_bytes, wanted.hard_bytes);
+    snug_memory_store_user_limits(memory, wanted.soft_bytes, wanted.hard_bytes);
+    snug_memory_drop_adaptive_limits(memory);
     memory->on_pressure = wanted.on_pressure;
     memory->user = wanted.user;
     memory->created_ns = snug_os_clock_ns();
     memory->huge_page_bytes = snug_os_huge_page_bytes();
     atomic_store(&memory->fail_after, wanted.fail_after);
     snug_os_mutex_init(&memory->points_mutex);
+    snug_os_mutex_init(&memory->relief_mutex);
+    snug_os_mutex_init(&memory->text_mutex);
     *memory_out = memory;
     return SNUG_OK;
 }
@@ -87,6 +69,9 @@ void snug_memory_destroy(snug_memory *memory)
         SNUG_ASSERT(atomic_load(&memory->use[use].blocks) == 0);
     }
     SNUG_ASSERT(atomic_load(&memory->all.used_bytes) == 0);
+    SNUG_ASSERT(!memory->relievers);
+    snug_os_mutex_deinit(&memory->text_mutex);
+    snug_os_mutex_deinit(&memory->relief_mutex);
     snug_os_mutex_deinit(&memory->points_mutex);
     snug_os_heap_free(memory);
 }
@@ -123,21 +108,25 @@ static const char *write_amount(char *out, uint64_t bytes, bool is_rounded_up)
     return out;
 }
 
-static snug_status refuse(uint64_t hard, uint64_t used, uint64_t bytes, const char *what, snug_error *error)
+static snug_status refuse(snug_memory *memory, uint64_t used, uint64_t bytes, const char *what,
+                          snug_error *error)
 {
+    const uint64_t hard = snug_memory_hard(memory);
     const uint64_t room = hard > used ? hard - used : 0;
     char needed[AMOUNT_BYTES];
     char left[AMOUNT_BYTES];
     char limit[AMOUNT_BYTES];
     char in_use[AMOUNT_BYTES];
+    char limiter[200];
 
     write_amount(needed, bytes, true);
     if (hard == SNUG_MEMORY_BYTES_MAX)
         SNUG_FAIL(error, SNUG_ERR_OVER_LIMIT, "%s needs %s, more than any machine has", what, needed);
+    snug_memory_write_limiter(limiter, sizeof limiter, memory);
     SNUG_FAIL(error, SNUG_ERR_OVER_LIMIT,
-              "%s needs %s, but %s are left of the memory limit of %s (%s in use)", what, needed,
-              write_amount(left, room, false), write_amount(limit, hard, false),
-              write_amount(in_use, used, true));
+              "%s needs %s, but %s are left of the memory limit of %s%s%s (%s in use)", what, needed,
+              write_amount(left, room, false), write_amount(limit, hard, false), limiter[0] ? " set by " : "",
+              limiter, write_amount(in_use, used, true));
 }
 
 /* --- reservations ------------------------------------------------------------------------------------- */
@@ -152,12 +141,40 @@ static bool is_failure_due(snug_memory *memory)
     return left == 1;
 }
 
+/* Moves the total up, if the hard limit allows; *used_out is what it was. */
+static bool take_room(snug_memory *memory, uint64_t bytes, uint64_t *used_out)
+{
+    uint64_t used = atomic_load_explicit(&memory->all.used_bytes, memory_order_relaxed);
+
+    do {
+        const uint64_t hard = snug_memory_hard(memory);
+
+        *used_out = used;
+        if (used > hard || bytes > hard - used)
+            return false;
+    } while (!atomic_compare_exchange_weak_explicit(&memory->all.used_bytes, &used, used + bytes,
+                                                    memory_order_relaxed, memory_order_relaxed));
+    *used_out = used;
+    return true;
+}
+
+/* The same after relief has made room. False when there is not enough all the same. */
+static bool make_room(snug_memory *memory, uint64_t bytes, uint64_t *used_out)
+{
+    const uint64_t hard = snug_memory_hard(memory);
+
+    if (bytes > hard) /* not even in an empty ledger */
+        return false;
+    return snug_memory_relieve(memory, *used_out + bytes - hard, SNUG_RELIEVE_WAIT) > 0 &&
+           take_room(memory, bytes, used_out);
+}
+
 snug_status snug_memory_charge(snug_memory *memory, snug_memory_use use, uint64_t bytes, uint64_t blocks,
                                const char *what, snug_error *error)
 {
-    uint64_t used = atomic_load_explicit(&memory->all.used_bytes, memory_order_relaxed);
     snug_memory_account *account;
     uint64_t use_now;
+    uint64_t used;
     uint64_t soft;
     uint64_t now;
 
@@ -166,23 +183,21 @@ snug_status snug_memory_charge(snug_memory *memory, snug_memory_use use, uint64_
     if (is_failure_due(memory))
         SNUG_FAIL(error, SNUG_ERR_OVER_LIMIT, "%s was refused because the options of the ledger ask for it",
                   what);
-    do {
-        const uint64_t hard = atomic_load_explicit(&memory->hard_bytes, memory_order_relaxed);
-
-        if (used > hard || bytes > hard - used)
-            return refuse(hard, used, bytes, what, error);
-        now = used + bytes;
-    } while (!atomic_compare_exchange_weak_explicit(&memory->all.used_bytes, &used, now, memory_order_relaxed,
-                                                    memory_order_relaxed));
+    if (!take_room(memory, bytes, &used) && !make_room(memory, bytes, &used))
+        return refuse(memory, used, bytes, what, error);
+    now = used + bytes;
     snug_memory_raise(&memory->all.peak_bytes, now);
     use_now = atomic_fetch_add_explicit(&account->used_bytes, bytes, memory_order_relaxed) + bytes;
     snug_memory_raise(&account->peak_bytes, use_now);
     atomic_fetch_add_explicit(&account->blocks, blocks, memory_order_relaxed);
     atomic_fetch_add_explicit(&memory->all.blocks, blocks, memory_order_relaxed);
     snug_memory_record(memory, now);
-    soft = atomic_load_explicit(&memory->soft_bytes, memory_order_relaxed);
-    if (used <= soft && now > soft && memory->on_pressure)
-        memory->on_pressure(memory->user, now, soft);
+    soft = snug_memory_soft(memory);
+    if (used <= soft && now > soft) {
+        if (memory->on_pressure)
+            memory->on_pressure(memory->user, now, soft);
+        (void)snug_memory_relieve(memory, now - soft, SNUG_RELIEVE_UNLESS_BUSY);
+    }
     return SNUG_OK;
 }
 
@@ -250,4 +265,22 @@ void snug_memory_sample(snug_memory *memory)
 uint64_t snug_memory_measured_peak(const snug_memory *memory)
 {
     return atomic_load_explicit(&memory->measured_peak_bytes, memory_order_relaxed);
+}
+
+uint64_t snug_memory_wanted_weights(const snug_memory *memory)
+{
+    return atomic_load_explicit(&memory->wanted_weight_bytes, memory_order_relaxed);
+}
+
+void snug_memory_want_weights(snug_memory *memory, uint64_t bytes)
+{
+    atomic_fetch_add_explicit(&memory->wanted_weight_bytes, bytes, memory_order_relaxed);
+}
+
+void snug_memory_unwant_weights(snug_memory *memory, uint64_t bytes)
+{
+    const uint64_t before =
+        atomic_fetch_sub_explicit(&memory->wanted_weight_bytes, bytes, memory_order_relaxed);
+
+    SNUG_ASSERT(before >= bytes);
 }

@@ -24,8 +24,15 @@ typedef struct snug_memory_account {
 #define SNUG_MEMORY_POINTS 256
 
 struct snug_memory {
-    _Atomic uint64_t soft_bytes; /* UINT64_MAX: none */
-    _Atomic uint64_t hard_bytes; /* SNUG_MEMORY_BYTES_MAX: none. Below the total when it was lowered since */
+    /* The lower of both decides. Soft UINT64_MAX, hard SNUG_MEMORY_BYTES_MAX: none. They may be below the
+     * total when they were lowered since. */
+    _Atomic uint64_t user_soft_bytes;
+    _Atomic uint64_t user_hard_bytes;
+    _Atomic uint64_t machine_soft_bytes;
+    _Atomic uint64_t machine_hard_bytes;
+    snug_os_mutex text_mutex; /* guards machine_text */
+    char machine_text[320];   /* who sets machine_hard_bytes */
+    _Atomic uint64_t wanted_weight_bytes;
     snug_memory_pressure_fn on_pressure;
     void *user;
     uint64_t created_ns;
@@ -35,6 +42,11 @@ struct snug_memory {
     snug_memory_account use[SNUG_MEMORY_USE_COUNT];
     _Atomic uint64_t measured_peak_bytes;
     _Atomic uint64_t fail_after; /* reservations until one is refused; 0: none is */
+
+    snug_os_mutex relief_mutex; /* guards the list of relievers, and is held while they run */
+    snug_memory_reliever *relievers;
+    _Atomic size_t reliever_count;
+    _Atomic uintptr_t relieving_thread; /* see relief.c; 0: none */
 
     _Atomic uint64_t recorded_bytes; /* of the newest point: most reservations need no more of the timeline */
     snug_os_mutex points_mutex;      /* guards what follows */
@@ -46,8 +58,12 @@ struct snug_memory {
 /* More than any machine has. A ledger without limit refuses here, so that sums cannot wrap around. */
 #define SNUG_MEMORY_BYTES_MAX ((uint64_t)1 << 62)
 
-/* The hard limit, or SNUG_MEMORY_NO_LIMIT. */
-uint64_t snug_memory_hard_limit(const snug_memory *memory);
+/* The limits that count now: the lower of the user's and the machine's. */
+uint64_t snug_memory_soft(const snug_memory *memory);
+uint64_t snug_memory_hard(const snug_memory *memory);
+void snug_memory_store_user_limits(snug_memory *memory, uint64_t soft_bytes, uint64_t hard_bytes);
+/* Who sets the hard limit: "cgroup /a memory.max"; "" for the user. */
+void snug_memory_write_limiter(char *out, size_t capacity, snug_memory *memory);
 
 /* As snug_memory_take() and snug_memory_give(), with the number of live reservations moved by `blocks`: an
  * arena is one, in however many pieces it grows. */

@@ -30,6 +30,10 @@ void *snug_memory_alloc(snug_memory *memory, snug_memory_use use, uint64_t bytes
 /* Give a block back. NULL is allowed. */
 void snug_memory_free(snug_memory *memory, void *block);
 
+/* A model that is open: its mapped weights of that size are read for each token. */
+void snug_memory_want_weights(snug_memory *memory, uint64_t bytes);
+void snug_memory_unwant_weights(snug_memory *memory, uint64_t bytes);
+
 /* What snug_memory_alloc() charges for a block of that size: lets a plan be exact. */
 uint64_t snug_memory_block_bytes(uint64_t bytes);
 

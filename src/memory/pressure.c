@@ -1,6 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "memory/pressure.h"
 
+#include "memory/bands.h"
+
+double snug_pressure_usage(double hard, double comfort, bool is_plentiful)
+{
+    if (is_plentiful && comfort > SNUG_CRITICAL_ABOVE)
+        comfort = SNUG_CRITICAL_ABOVE; /* which is still HIGH */
+    return comfort > hard ? comfort : hard;
+}
+
 /* One level up, but not into CRITICAL while there is plenty of headroom. */
 static snug_pressure raise_level(snug_pressure level, const snug_pressure_input *input)
 {

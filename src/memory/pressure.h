@@ -16,14 +16,22 @@
 #define SNUG_PRESSURE_LEAVE_POINTS 0.05
 #define SNUG_PRESSURE_LEAVE_NS     ((uint64_t)2000000000)
 
-/* Headroom above this part of the limit is plentiful: stalls alone do not make such a process CRITICAL. */
-#define SNUG_PRESSURE_PLENTIFUL 0.30
+/*
+ * Below this part of every limit in unreclaimable bytes, headroom is plentiful: no kill is near. Mapped
+ * weights that are pushed out, or stalls, then make the level HIGH at most.
+ */
+#define SNUG_PRESSURE_PLENTIFUL_BELOW 0.70
+
+/* From the usage by unreclaimable bytes (`hard`) and the one that counts what is needed to be fast
+ * (`comfort`): the larger; but comfort is no reason for CRITICAL while headroom is plentiful. Negative:
+ * unknown. */
+double snug_pressure_usage(double hard, double comfort, bool is_plentiful);
 
 typedef struct snug_pressure_input {
     uint64_t now_ns; /* never before the one of the last step */
     double usage;    /* the largest vote; not a number: nothing is known, and counts as 0 */
     bool is_thrashing;
-    bool is_plentiful; /* hard headroom is more than SNUG_PRESSURE_PLENTIFUL of the limit */
+    bool is_plentiful;
 } snug_pressure_input;
 
 /* All zero at the begin. */

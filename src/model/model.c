@@ -144,7 +144,10 @@ snug_status snug_model_open(snug_model **model_out, snug_memory *memory, const c
 {
     snug_error own = { SNUG_OK, "" };
 
-    return open_model(model_out, memory, path, NULL, options, error ? error : &own);
+    SNUG_TRY(open_model(model_out, memory, path, NULL, options, error ? error : &own));
+    (*model_out)->wanted_bytes = (*model_out)->token_weight_bytes;
+    snug_memory_want_weights(memory, (*model_out)->wanted_bytes);
+    return SNUG_OK;
 }
 
 snug_status snug_model_open_outline(snug_model **model_out, snug_memory *memory,
@@ -160,6 +163,7 @@ void snug_model_close(snug_model *model)
 {
     if (!model)
         return;
+    snug_memory_unwant_weights(model->memory, model->wanted_bytes);
     snug_memory_free(model->memory, model->stop_ids);
     snug_memory_free(model->memory, (void *)(uintptr_t)model->kv_shape.layer);
     snug_memory_free(model->memory, model->vectors);

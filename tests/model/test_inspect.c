@@ -118,12 +118,26 @@ static void looking_takes_no_memory(void **state)
     rig_close(&r);
 }
 
+static void an_open_model_wants_its_weights_in_memory(void **state)
+{
+    rig r;
+
+    (void)state;
+    rig_open(&r, MODEL);
+    assert_true(r.info.weight_bytes > 0);
+    assert_int_equal(snug_memory_wanted_weights(r.memory), r.info.weight_bytes);
+    snug_model_close(r.model);
+    assert_int_equal(snug_memory_wanted_weights(r.memory), 0);
+    snug_memory_destroy(r.memory);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(tensors_add_up_to_the_model),
         cmocka_unit_test(layers_and_text_files_are_told),
         cmocka_unit_test(looking_takes_no_memory),
+        cmocka_unit_test(an_open_model_wants_its_weights_in_memory),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
