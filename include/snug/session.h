@@ -137,6 +137,17 @@ SNUG_API SNUG_MUST_CHECK snug_status snug_session_save(const snug_session *sessi
 SNUG_API SNUG_MUST_CHECK snug_status snug_session_load(snug_session *session, const char *path,
                                                        snug_error *error);
 
+/* What a saved conversation is. */
+typedef struct snug_saved_info {
+    size_t struct_size; /* set by the caller */
+    uint32_t tokens;
+    snug_kv_config kv; /* that a session must be made with to load it */
+} snug_saved_info;
+
+/* Cost: the file is read once, for its checksum. Errors: IO, CORRUPT, UNSUPPORTED as for loading. */
+SNUG_API SNUG_MUST_CHECK snug_status snug_session_read_saved(snug_saved_info *info_out, const char *path,
+                                                             snug_error *error);
+
 typedef enum snug_stop {
     SNUG_STOP_EOS = 1,         /* the model ended its answer */
     SNUG_STOP_MAX_TOKENS = 2,  /* as many tokens as were asked for */

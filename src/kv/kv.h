@@ -88,6 +88,10 @@ SNUG_MUST_CHECK snug_status snug_kv_save(const snug_kv *kv, const snug_kv_sink *
  */
 SNUG_MUST_CHECK snug_status snug_kv_load(snug_kv *kv, const snug_kv_bytes *bytes, snug_error *error);
 
+/* What a cache must be made of to be filled with these bytes, which need not be sound. Errors: CORRUPT. */
+SNUG_MUST_CHECK snug_status snug_kv_saved_config(snug_kv_config *config_out, const snug_kv_bytes *bytes,
+                                                 snug_error *error);
+
 /* Whether the store's invariants hold: bytes committed, rings, counts. For tests and debug assertions. */
 bool snug_kv_is_valid(const snug_kv *kv);
 

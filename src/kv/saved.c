@@ -389,6 +389,16 @@ static snug_status load_layers(snug_kv *kv, const cache_head *cache, const snug_
     return load_tiles(kv, bytes, &in, error);
 }
 
+snug_status snug_kv_saved_config(snug_kv_config *config_out, const snug_kv_bytes *bytes, snug_error *error)
+{
+    snug_kv_bytes in = *bytes;
+    cache_head cache;
+
+    SNUG_TRY(take(&cache, &in, sizeof cache, error));
+    *config_out = cache.config;
+    return SNUG_OK;
+}
+
 snug_status snug_kv_load(snug_kv *kv, const snug_kv_bytes *bytes, snug_error *error)
 {
     snug_kv_bytes in = *bytes;

@@ -99,11 +99,9 @@ static bool has_sound_checksum(const snug_os_map *map)
     return snug_checksum_end(&sum) == expected;
 }
 
-static snug_status check_head(const file_head *head, const snug_session *session, const snug_os_map *map,
-                              const char *path, snug_error *error)
+static snug_status check_file(const file_head *head, const snug_os_map *map, const char *path,
+                              snug_error *error)
 {
-    const snug_model *model = session->model;
-
     if (head->version != VERSION)
         SNUG_FAIL(error, SNUG_ERR_UNSUPPORTED,
                   "'%.300s' is a conversation in format %u; this build reads format %u", path, head->version,
@@ -112,6 +110,15 @@ static snug_status check_head(const file_head *head, const snug_session *session
         SNUG_FAIL(error, SNUG_ERR_CORRUPT,
                   "'%.300s' is damaged or cut short: its checksum does not agree with its %zu bytes", path,
                   map->bytes);
+    return SNUG_OK;
+}
+
+static snug_status check_head(const file_head *head, const snug_session *session, const snug_os_map *map,
+                              const char *path, snug_error *error)
+{
+    const snug_model *model = session->model;
+
+    SNUG_TRY(check_file(head, map, path, error));
     if (head->fingerprint != snug_model_fingerprint(model))
         SNUG_FAIL(error, SNUG_ERR_ARGUMENT,
                   "'%.300s' was saved with another model (%.27s, %.0f million parameters), not with this one "
@@ -140,11 +147,20 @@ static snug_status read_head(file_head *head_out, snug_kv_bytes *body_out, const
     return SNUG_OK;
 }
 
-static snug_status check_ids(const snug_session *session, const snug_kv_bytes *body, uint32_t tokens,
-                             const char *path, snug_error *error)
+/* What comes after the ids. */
+static snug_status skip_ids(snug_kv_bytes *cache_out, const snug_kv_bytes *body, uint32_t tokens,
+                            const char *path, snug_error *error)
 {
     if (body->bytes / sizeof(uint32_t) < tokens)
         SNUG_FAIL(error, SNUG_ERR_CORRUPT, "'%.300s' ends within the ids of its %u tokens", path, tokens);
+    *cache_out =
+        (snug_kv_bytes){ body->at + tokens * sizeof(uint32_t), body->bytes - tokens * sizeof(uint32_t) };
+    return SNUG_OK;
+}
+
+static snug_status check_ids(const snug_session *session, const snug_kv_bytes *body, uint32_t tokens,
+                             const char *path, snug_error *error)
+{
     for (uint32_t i = 0; i < tokens; i++) {
         uint32_t id;
 
@@ -162,23 +178,21 @@ snug_status snug_saved_read(snug_session *session, const snug_os_map *map, const
 {
     file_head head;
     snug_kv_bytes body;
-    const unsigned char *ids;
+    snug_kv_bytes cache;
     snug_status status;
 
     SNUG_TRY(read_head(&head, &body, map, path, error));
     SNUG_TRY(check_head(&head, session, map, path, error));
+    SNUG_TRY(skip_ids(&cache, &body, head.tokens, path, error));
     SNUG_TRY(check_ids(session, &body, head.tokens, path, error));
-    ids = body.at;
-    body.at += head.tokens * sizeof *session->ids;
-    body.bytes -= head.tokens * sizeof *session->ids;
-    status = snug_kv_load(session->kv, &body, error);
+    status = snug_kv_load(session->kv, &cache, error);
     if (status == SNUG_OK && snug_kv_tokens(session->kv) != head.tokens) {
         status = snug_fail(error, SNUG_ERR_CORRUPT, "'%.300s' has the ids of %u tokens, but the cache of %u",
                            path, head.tokens, snug_kv_tokens(session->kv));
         (void)snug_kv_truncate(session->kv, 0);
     }
     if (status == SNUG_OK)
-        memcpy(session->ids, ids, head.tokens * sizeof *session->ids);
+        memcpy(session->ids, body.at, head.tokens * sizeof *session->ids);
     session->tokens = snug_kv_tokens(session->kv);
     session->pending = 0;
     session->is_unfinished = false;
@@ -194,6 +208,27 @@ snug_status snug_session_load(snug_session *session, const char *path, snug_erro
 
     SNUG_TRY(snug_os_map_open(&map, path, error));
     status = snug_saved_read(session, &map, path, error);
+    snug_os_map_close(&map);
+    return status;
+}
+
+snug_status snug_session_read_saved(snug_saved_info *info_out, const char *path, snug_error *error)
+{
+    snug_os_map map;
+    snug_kv_bytes body;
+    file_head head;
+    snug_status status;
+
+    SNUG_TRY(snug_os_map_open(&map, path, error));
+    status = read_head(&head, &body, &map, path, error);
+    if (status == SNUG_OK)
+        status = check_file(&head, &map, path, error);
+    if (status == SNUG_OK)
+        status = skip_ids(&body, &body, head.tokens, path, error);
+    if (status == SNUG_OK)
+        status = snug_kv_saved_config(&info_out->kv, &body, error);
+    if (status == SNUG_OK)
+        info_out->tokens = head.tokens;
     snug_os_map_close(&map);
     return status;
 }
