@@ -97,6 +97,11 @@ typedef struct snug_kv_config {
     snug_kv_retention retention;
 } snug_kv_config;
 
+/* How much stays exact unless somebody says otherwise: in a cache with codes, and of a rotating one. */
+#define SNUG_KV_FIRST_EXACT_DEFAULT  16u
+#define SNUG_KV_RECENT_EXACT_DEFAULT 128u
+#define SNUG_KV_SINKS_DEFAULT        4u
+
 typedef struct snug_kv_options {
     size_t struct_size;
     uint32_t context_tokens; /* positions end here, whatever is kept of them; at least 1 */
