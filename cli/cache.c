@@ -8,11 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* How a cache is kept unless the user says otherwise. */
-#define ROTATING_SINKS  4u
-#define QUANTIZED_SINKS 16u
-#define QUANTIZED_TAIL  128u
-
 static bool is_coded(const snug_kv_coding *coding)
 {
     return coding->format == SNUG_KV_FORMAT_PLANES || coding->format == SNUG_KV_FORMAT_AFFINE;
@@ -91,8 +86,10 @@ static cli_exit read_format(snug_kv_config *config, const cli_options *options)
                             ? "--kv-group-size takes 32, 64 or 128, not %llu"
                             : "--kv-group-size %llu is for --kv-format affine: others have no groups",
                         (unsigned long long)options->kv_group_size);
+    if (options->kv && strcmp(options->kv, "simple") == 0 && !is_given && !options->exact)
+        config->key.format = config->value.format = SNUG_KV_FORMAT_F16;
     if (!is_given && !is_quantized)
-        return CLI_DONE; /* the session's own choice */
+        return CLI_DONE; /* whoever makes the session chooses */
     config->key = coding_of(format, key_bits, (uint32_t)options->kv_group_size);
     config->value = coding_of(format, value_bits, (uint32_t)options->kv_group_size);
     if (is_quantized && !cli_cache_has_codes(config))
@@ -110,7 +107,7 @@ static cli_exit read_kind(snug_kv_retention_kind *kind_out, const cli_options *o
 {
     const bool is_bounded = cli_given(options, max_kv_size);
 
-    *kind_out = is_bounded ? SNUG_KV_RETENTION_ROTATING : SNUG_KV_RETENTION_ALL;
+    *kind_out = is_bounded ? SNUG_KV_RETENTION_ROTATING : SNUG_KV_RETENTION_AUTO;
     if (!options->kv || strcmp(options->kv, "quantized") == 0)
         return CLI_DONE;
     if (strcmp(options->kv, "simple") == 0) {
@@ -133,7 +130,7 @@ static cli_exit read_kind(snug_kv_retention_kind *kind_out, const cli_options *o
 
 static cli_exit read_retention(snug_kv_config *config, const cli_options *options)
 {
-    snug_kv_retention retention = { .kind = SNUG_KV_RETENTION_ALL };
+    snug_kv_retention retention = { .kind = SNUG_KV_RETENTION_AUTO };
     const cli_exit status = read_kind(&retention.kind, options);
 
     if (status != CLI_DONE)
@@ -144,10 +141,11 @@ static cli_exit read_retention(snug_kv_config *config, const cli_options *option
                         "--kv-sinks is for a rotating or a quantized cache: give --max-kv-size "
                         "N%s, or --kv-bits N",
                         retention.kind == SNUG_KV_RETENTION_CHUNKED ? " with --kv rotating" : "");
-    if (retention.kind != SNUG_KV_RETENTION_ALL)
+    if (retention.kind > SNUG_KV_RETENTION_ALL)
         retention.max_tokens = (uint32_t)options->max_kv_size;
     if (retention.kind == SNUG_KV_RETENTION_ROTATING) {
-        retention.sink_tokens = cli_given(options, kv_sinks) ? (uint32_t)options->kv_sinks : ROTATING_SINKS;
+        retention.sink_tokens =
+            cli_given(options, kv_sinks) ? (uint32_t)options->kv_sinks : SNUG_KV_SINKS_DEFAULT;
         if (retention.sink_tokens >= retention.max_tokens)
             return cli_fail(CLI_USAGE, "--kv-sinks %u%s must be less than --max-kv-size %u",
                             retention.sink_tokens, cli_given(options, kv_sinks) ? "" : " (the default)",
@@ -162,7 +160,8 @@ static cli_exit read_retention(snug_kv_config *config, const cli_options *option
 static cli_exit read_exact(snug_kv_config *config, const cli_options *options)
 {
     const uint32_t start = (uint32_t)options->quantized_kv_start;
-    const uint32_t sinks = cli_given(options, kv_sinks) ? (uint32_t)options->kv_sinks : QUANTIZED_SINKS;
+    const uint32_t sinks =
+        cli_given(options, kv_sinks) ? (uint32_t)options->kv_sinks : SNUG_KV_FIRST_EXACT_DEFAULT;
 
     if (!cli_cache_has_codes(config)) {
         if (options->kv_formats || (!cli_given(options, kv_tail) && !cli_given(options, quantized_kv_start)))
@@ -171,13 +170,14 @@ static cli_exit read_exact(snug_kv_config *config, const cli_options *options)
                         cli_given(options, kv_tail) ? "kv-tail" : "quantized-kv-start");
     }
     config->first_exact_tokens = start > sinks ? start : sinks;
-    config->recent_exact_tokens = cli_given(options, kv_tail) ? (uint32_t)options->kv_tail : QUANTIZED_TAIL;
+    config->recent_exact_tokens =
+        cli_given(options, kv_tail) ? (uint32_t)options->kv_tail : SNUG_KV_RECENT_EXACT_DEFAULT;
     return CLI_DONE;
 }
 
 cli_exit cli_cache_read(snug_kv_config *config_out, const cli_options *options)
 {
-    snug_kv_config config = { .retention = { .kind = SNUG_KV_RETENTION_ALL } };
+    snug_kv_config config = { 0 };
     cli_exit status = read_format(&config, options);
 
     if (status == CLI_DONE)

@@ -13,6 +13,22 @@ bool cli_cache_file_is_there(const cli_options *options)
     return options->prompt_cache_file && access(options->prompt_cache_file, F_OK) == 0;
 }
 
+void cli_cache_file_adopt(cli_engine *engine)
+{
+    const cli_options *options = engine->options;
+    snug_saved_info saved = { .struct_size = sizeof saved };
+    snug_kv_config *kv = &engine->kv;
+    const snug_kv_retention retention = kv->retention;
+
+    if (!engine->is_adaptive || options->exact || kv->key.format != SNUG_KV_FORMAT_AUTO ||
+        !cli_cache_file_is_there(options) ||
+        snug_session_read_saved(&saved, options->prompt_cache_file, NULL) != SNUG_OK)
+        return; /* what is wrong with a file is said when it is loaded */
+    *kv = saved.kv;
+    if (retention.kind != SNUG_KV_RETENTION_AUTO)
+        kv->retention = retention;
+}
+
 cli_exit cli_cache_file_load(cli_engine *engine)
 {
     const cli_options *options = engine->options;

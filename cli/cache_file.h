@@ -10,6 +10,9 @@
 
 bool cli_cache_file_is_there(const cli_options *options);
 
+/* What the user left open about the cache is as in the file: only such a session can take it. */
+void cli_cache_file_adopt(cli_engine *engine);
+
 /* Into the session. A file that cannot be used is refused, and stays as it is. */
 cli_exit cli_cache_file_load(cli_engine *engine);
 

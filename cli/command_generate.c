@@ -10,6 +10,7 @@
 #include "base/status.h"
 #include "cli/cache.h"
 #include "cli/cache_file.h"
+#include "cli/choice.h"
 #include "cli/engine.h"
 #include "cli/input.h"
 #include "cli/report.h"
@@ -168,7 +169,7 @@ static cli_exit print_json(generation *run, bool is_suspended)
         cli_print("%s%u", i ? ", " : "", run->answer_ids.id[i]);
     cli_print("], ");
     cli_write_json_members(
-        json_pack("{s:s%,s:I,s:I,s:I,s:I,s:s,s:s,s:o,s:f,s:f,s:f,s:s,s:o,s:o}", "text",
+        json_pack("{s:s%,s:I,s:I,s:I,s:I,s:s,s:s,s:o,s:f,s:f,s:f,s:s,s:o,s:o,s:o}", "text",
                   run->answer.data ? run->answer.data : "", run->answer.bytes, "prompt_tokens",
                   (json_int_t)result->prompt_tokens, "reused_tokens", (json_int_t)result->reused_tokens,
                   "generated_tokens", (json_int_t)result->generated_tokens, "recomputed_tokens",
@@ -180,7 +181,8 @@ static cli_exit print_json(generation *run, bool is_suspended)
                   cli_tokens_per_second(result->generated_tokens > 0 ? result->generated_tokens - 1 : 0,
                                         result->decode_ns),
                   "first_token_ms", (double)result->first_token_ns / 1e6, "model", run->engine.path, "kv",
-                  cli_cache_json(&run->engine), "memory", cli_report_memory_json(&run->engine)));
+                  cli_cache_json(&run->engine), "memory", cli_report_memory_json(&run->engine), "plan",
+                  cli_choice_json(&run->engine)));
     cli_print("}\n");
     if (is_suspended)
         return CLI_SUSPENDED;

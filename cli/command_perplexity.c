@@ -66,19 +66,20 @@ static cli_exit add_format(comparison *c, const char *name, size_t bytes)
     return cli_cache_read_named(&t->config, t->name, c->options);
 }
 
+/* Where none is named: the one that a session would have. */
+static void test_planned_format(comparison *c)
+{
+    tested *t = &c->format[c->format_count++];
+
+    t->config = c->engine.plan.kv;
+    snprintf(t->name, sizeof t->name, "%.*s", (int)sizeof t->name - 1, cli_cache_in_words(&t->config).text);
+}
+
 static cli_exit read_formats(comparison *c)
 {
     const char *list = c->options->kv_formats;
     cli_exit status = CLI_DONE;
 
-    if (!list) {
-        tested *t = &c->format[c->format_count++];
-
-        t->config = c->engine.kv;
-        snprintf(t->name, sizeof t->name, "%.*s", (int)sizeof t->name - 1,
-                 cli_cache_in_words(&t->config).text);
-        return CLI_DONE;
-    }
     while (status == CLI_DONE && list) {
         const char *comma = strchr(list, ',');
 
@@ -341,6 +342,8 @@ static cli_exit prepare(comparison *c, cli_options *adjusted)
         status = cli_engine_open_text(&c->engine);
     if (status == CLI_DONE)
         status = cli_engine_plan(&c->engine, &request);
+    if (status == CLI_DONE && !adjusted->kv_formats)
+        test_planned_format(c);
     if (status == CLI_DONE)
         status = read_text(c);
     if (status == CLI_DONE)

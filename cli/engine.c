@@ -10,6 +10,8 @@
 #include "base/status.h"
 #include "cli/input.h"
 #include "cli/cache.h"
+#include "cli/cache_file.h"
+#include "cli/choice.h"
 #include "cli/system.h"
 #include "cli/value.h"
 
@@ -45,8 +47,12 @@ cli_exit cli_engine_open(cli_engine *engine, const cli_options *options)
 
     if (status == CLI_DONE)
         status = cli_cache_read(&engine->kv, options);
+    engine->is_adaptive = cli_choice_is_adaptive(options);
+    if (status == CLI_DONE)
+        status = cli_choice_read_strategy(&engine->strategy, options);
     if (status != CLI_DONE)
         return status;
+    cli_cache_file_adopt(engine);
     if (options->cpu && !snug_cpu_level_parse(&model.cpu, options->cpu))
         return cli_fail(CLI_USAGE, "--cpu takes auto, c, avx2, avx512 or avx512bf16, not \"%s\"",
                         options->cpu);
@@ -77,21 +83,24 @@ static uint32_t least(uint64_t a, uint64_t b)
     return (uint32_t)(a < b ? a : b);
 }
 
-static uint32_t chunk_for(const cli_engine *engine, const cli_request *request)
+/* Without a search the chunk that is not set is the session's, or the prompt's if that needs no more. */
+static uint32_t chunk_for(const cli_engine *engine, const cli_request *request, bool is_searched)
 {
     const uint32_t chunk = (uint32_t)engine->options->prefill_chunk;
 
+    if (is_searched)
+        return cli_given(engine->options, prefill_chunk) ? chunk : 0;
     return request->fits_chunk && request->prompt_tokens > 0 ? least(chunk, request->prompt_tokens) : chunk;
 }
 
-static snug_plan_options plan_options(const cli_engine *engine, const cli_request *request)
+static snug_plan_options plan_options(const cli_engine *engine, const cli_request *request, bool is_searched)
 {
     return (snug_plan_options){
         .struct_size = sizeof(snug_plan_options),
         .context_tokens = (uint32_t)engine->options->context,
         .prompt_tokens = request->prompt_tokens,
         .max_tokens = request->max_tokens,
-        .prefill_chunk = chunk_for(engine, request),
+        .prefill_chunk = chunk_for(engine, request, is_searched),
         .threads = (uint32_t)engine->options->threads,
         .kv = engine->kv,
         .id_count = engine->text ? least(snug_text_id_count(engine->text), engine->info.vocabulary) : 0,
@@ -99,115 +108,75 @@ static snug_plan_options plan_options(const cli_engine *engine, const cli_reques
     };
 }
 
+/* The tokenizer, as far as it is not in the ledger yet. */
+static uint64_t text_to_come(const cli_engine *engine)
+{
+    return engine->text ? 0 : engine->text_bytes;
+}
+
 static snug_status make_plan(snug_plan *plan, const cli_engine *engine, const snug_plan_options *options,
-                             snug_error *error)
+                             snug_strategy strategy, snug_error *error)
 {
     *plan = (snug_plan){ .struct_size = sizeof *plan };
-    return snug_plan_make(plan, engine->model, engine->memory, engine->text ? 0 : engine->text_bytes, options,
-                          error);
+    if (strategy == SNUG_STRATEGY_AUTO)
+        SNUG_TRY(snug_plan_make(plan, engine->model, engine->memory, text_to_come(engine), options, error));
+    else
+        SNUG_TRY(snug_plan_search(plan, engine->model, engine->memory, text_to_come(engine), options,
+                                  strategy, error));
+    /* The tool's own words for its own option. */
+    if (engine->options->memory_limit > 0 && plan->limit_bytes == engine->options->memory_limit)
+        snprintf(plan->limited_by, sizeof plan->limited_by, "--memory-limit");
+    return SNUG_OK;
+}
+
+cli_exit cli_engine_predict_as(snug_plan *plan, const cli_engine *engine, const cli_request *request,
+                               snug_strategy strategy)
+{
+    const snug_plan_options options = plan_options(engine, request, strategy != SNUG_STRATEGY_AUTO);
+    snug_error error = { SNUG_OK, "" };
+
+    return make_plan(plan, engine, &options, strategy, &error) == SNUG_OK ? CLI_DONE : cli_fail_error(&error);
+}
+
+static void keep_candidate(void *user, const snug_plan_candidate *candidate)
+{
+    cli_engine *engine = user;
+
+    if (engine->candidate_count < CLI_CANDIDATES_MAX)
+        engine->candidate[engine->candidate_count++] = *candidate;
 }
 
 cli_exit cli_engine_predict(cli_engine *engine, const cli_request *request)
 {
-    const snug_plan_options options = plan_options(engine, request);
+    const snug_strategy strategy = engine->is_adaptive ? engine->strategy : SNUG_STRATEGY_AUTO;
+    snug_plan_options options = plan_options(engine, request, engine->is_adaptive);
     snug_error error = { SNUG_OK, "" };
 
-    if (make_plan(&engine->plan, engine, &options, &error) != SNUG_OK)
-        return cli_fail_error(&error);
-    /* The tool's own words for its own option. */
-    if (engine->options->memory_limit > 0 && engine->plan.limit_bytes == engine->options->memory_limit)
-        snprintf(engine->plan.limited_by, sizeof engine->plan.limited_by, "--memory-limit");
-    return CLI_DONE;
+    options.on_candidate = keep_candidate;
+    options.user = engine;
+    engine->candidate_count = 0;
+    return make_plan(&engine->plan, engine, &options, strategy, &error) == SNUG_OK ? CLI_DONE
+                                                                                   : cli_fail_error(&error);
 }
 
-/* --- what would fit ------------------------------------------------------------------------------------ */
-
-static bool would_fit(const cli_engine *engine, const snug_plan_options *options, uint64_t *peak_out)
+size_t cli_engine_suggest(snug_plan_way ways_out[SNUG_PLAN_WAYS_MAX], const cli_engine *engine,
+                          const cli_request *request)
 {
-    snug_plan plan;
+    const snug_plan_options options = plan_options(engine, request, engine->is_adaptive);
 
-    if (make_plan(&plan, engine, options, NULL) != SNUG_OK)
-        return false;
-    *peak_out = plan.peak_bytes;
-    return plan.fits;
+    return snug_plan_suggest(ways_out, &engine->plan, engine->model, engine->memory, text_to_come(engine),
+                             &options);
 }
 
-/* The largest value of one field, below what was planned, with which it fits; 0 when none does. */
-static uint32_t largest_that_fits(const cli_engine *engine, snug_plan_options *options, uint32_t *field,
-                                  uint32_t lowest, uint32_t planned, uint64_t *peak_out)
+static void say_what_would_fit(const cli_engine *engine, const cli_request *request)
 {
-    uint32_t low = lowest, high = planned; /* `high` does not fit */
+    snug_plan_way ways[SNUG_PLAN_WAYS_MAX];
+    const size_t count = cli_engine_suggest(ways, engine, request);
 
-    if (planned <= lowest)
-        return 0;
-    *field = lowest;
-    if (!would_fit(engine, options, peak_out))
-        return 0;
-    while (high - low > 1) {
-        const uint32_t middle = low + (high - low) / 2;
-
-        *field = middle;
-        if (would_fit(engine, options, peak_out))
-            low = middle;
-        else
-            high = middle;
-    }
-    /* A round figure is easier to type, and to remember. */
-    while (low > 64 && low % 64 != 0 && low - low % 64 >= lowest)
-        low -= low % 64;
-    *field = low;
-    return would_fit(engine, options, peak_out) ? low : 0;
-}
-
-void cli_engine_suggest(cli_engine *engine, const cli_request *request, void (*say)(const char *sentence))
-{
-    const snug_plan_options asked = plan_options(engine, request);
-    const uint32_t needed = request->prompt_tokens + 1;
-    snug_plan_options options = asked;
-    char sentence[160];
-    uint64_t peak = 0;
-    uint32_t value;
-    bool is_found = false, is_chunk_enough;
-
-    value = largest_that_fits(engine, &options, &options.prefill_chunk, 1, engine->plan.prefill_chunk, &peak);
-    is_chunk_enough = value > 0;
-    if (is_chunk_enough) {
-        snprintf(sentence, sizeof sentence, "--prefill-chunk %u needs %s", value, cli_size(peak).text);
-        say(sentence);
-        is_found = true;
-    }
-    options = asked;
-    value = largest_that_fits(engine, &options, &options.context_tokens, needed, engine->plan.cache_tokens,
-                              &peak);
-    if (value > 0) {
-        snprintf(sentence, sizeof sentence, "--context %u needs %s", value, cli_size(peak).text);
-        say(sentence);
-        is_found = true;
-    }
-    options = asked;
-    options.prefill_chunk = least(32, engine->plan.prefill_chunk);
-    value = is_chunk_enough ? 0
-                            : largest_that_fits(engine, &options, &options.context_tokens, needed,
-                                                engine->plan.cache_tokens + 1, &peak);
-    if (value > 0) {
-        snprintf(sentence, sizeof sentence, "--context %u --prefill-chunk %u needs %s", value,
-                 options.prefill_chunk, cli_size(peak).text);
-        say(sentence);
-        is_found = true;
-    }
-    options.context_tokens = needed;
-    options.prefill_chunk = 1;
-    if (!is_found && !would_fit(engine, &options, &peak) && peak > 0) {
-        snprintf(sentence, sizeof sentence,
-                 "nothing smaller will do: even --context %u --prefill-chunk 1 needs %s", needed,
-                 cli_size(peak).text);
-        say(sentence);
-    }
-}
-
-static void say_on_stderr(const char *sentence)
-{
-    cli_report("  %s", sentence);
+    for (size_t i = 0; i < count; i++)
+        cli_report("  %s", cli_choice_way_in_words(engine, &ways[i]).text);
+    if (count == 0)
+        cli_report("  nothing smaller will do: a smaller model, or more memory");
 }
 
 cli_exit cli_engine_plan(cli_engine *engine, const cli_request *request)
@@ -215,6 +184,7 @@ cli_exit cli_engine_plan(cli_engine *engine, const cli_request *request)
     const cli_exit status = cli_engine_predict(engine, request);
     const snug_plan *plan = &engine->plan;
     const snug_error error = { snug_memory_set_limits(engine->memory, 0, engine->options->memory_limit), "" };
+    char planned[96] = "";
 
     if (status != CLI_DONE)
         return status;
@@ -222,10 +192,14 @@ cli_exit cli_engine_plan(cli_engine *engine, const cli_request *request)
         return cli_fail_error(&error);
     if (plan->fits)
         return CLI_DONE;
+    if (engine->is_adaptive)
+        snprintf(planned, sizeof planned, "; at most %s of it are planned with",
+                 cli_size(plan->most_bytes).text);
     (void)cli_fail(CLI_DOES_NOT_FIT,
-                   "this does not fit: it needs %s, and may use %s (limited by %s). What would:",
-                   cli_size(plan->peak_bytes).text, cli_size(plan->limit_bytes).text, plan->limited_by);
-    cli_engine_suggest(engine, request, say_on_stderr);
+                   "this does not fit: it needs %s with %s, and may use %s (limited by %s)%s. What would:",
+                   cli_size(plan->peak_bytes).text, cli_choice_in_words(plan).text,
+                   cli_size(plan->limit_bytes).text, plan->limited_by, planned);
+    say_what_would_fit(engine, request);
     return CLI_DOES_NOT_FIT;
 }
 
@@ -289,6 +263,7 @@ cli_exit cli_engine_start(cli_engine *engine)
     snug_error error = { SNUG_OK, "" };
 
     warn_about_context(engine);
+    cli_choice_warn(engine);
     error.status = limit_ledger(engine);
     if (error.status != SNUG_OK ||
         snug_session_create(&engine->session, engine->model, engine->memory, &options, &error) != SNUG_OK)
@@ -347,8 +322,7 @@ void cli_engine_explain(const cli_engine *engine)
         "sampling  temperature %g, top-p %g, top-k %u, min-p %g, repetition penalty %g over %u, seed %llu",
         sample.temperature, sample.top_p, sample.top_k, sample.min_p, sample.repetition_penalty,
         sample.repetition_window, (unsigned long long)sample.seed);
-    cli_report("plan      %s of %s (limited by %s)\n", cli_size(plan->peak_bytes).text,
-               cli_size(plan->limit_bytes).text, plan->limited_by);
+    cli_choice_explain(engine);
 }
 
 uint64_t cli_engine_cache_bytes(const cli_engine *engine, uint32_t tokens)

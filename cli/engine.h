@@ -18,6 +18,9 @@
 #include "cli/options.h"
 #include "cli/output.h"
 
+/* More than a search tries. */
+#define CLI_CANDIDATES_MAX 192
+
 typedef struct cli_engine {
     const cli_options *options;
     char path[4096]; /* of the model */
@@ -27,7 +30,11 @@ typedef struct cli_engine {
     snug_kv_config kv;   /* as the user asked */
     uint64_t text_bytes; /* the tokenizer, estimated before it is opened */
     snug_text *text;     /* NULL until opened, and for commands that need none */
-    snug_plan plan;      /* the last one made */
+    bool is_adaptive;    /* what is open is chosen by `strategy` */
+    snug_strategy strategy;
+    snug_plan plan;                                    /* the last one made */
+    snug_plan_candidate candidate[CLI_CANDIDATES_MAX]; /* tried for it */
+    size_t candidate_count;
     snug_session *session;
 } cli_engine;
 
@@ -46,8 +53,12 @@ cli_exit cli_engine_open(cli_engine *engine, const cli_options *options);
 /* Estimate the tokenizer; without this the plan counts none. */
 cli_exit cli_engine_estimate_text(cli_engine *engine);
 
-/* Predict; engine->plan has the answer whether it fits or not. */
+/* Predict, and choose what is open; engine->plan has the answer whether it fits or not. */
 cli_exit cli_engine_predict(cli_engine *engine, const cli_request *request);
+
+/* The plan that another strategy would make, or, for AUTO, that is made without choosing anything. */
+cli_exit cli_engine_predict_as(snug_plan *plan, const cli_engine *engine, const cli_request *request,
+                               snug_strategy strategy);
 
 /* Predict, and refuse what does not fit with the cheapest ways to make it fit. */
 cli_exit cli_engine_plan(cli_engine *engine, const cli_request *request);
@@ -56,8 +67,9 @@ cli_exit cli_engine_open_text(cli_engine *engine);
 cli_exit cli_engine_start(cli_engine *engine);
 void cli_engine_close(cli_engine *engine);
 
-/* Sentences about what would fit, for engine->plan, through `say`. */
-void cli_engine_suggest(cli_engine *engine, const cli_request *request, void (*say)(const char *sentence));
+/* What would make engine->plan fit. Returns how many ways there are. */
+size_t cli_engine_suggest(snug_plan_way ways_out[SNUG_PLAN_WAYS_MAX], const cli_engine *engine,
+                          const cli_request *request);
 
 /* The sampling to use: what the user gave, else what the model says, else ours. */
 snug_sample_options cli_engine_sampling(const cli_engine *engine);

@@ -7,6 +7,7 @@
 #include <stdio.h>
 
 #include "base/status.h"
+#include "cli/cache.h"
 #include "cli/value.h"
 
 double cli_tokens_per_second(uint64_t tokens, uint64_t nanoseconds)
@@ -42,6 +43,18 @@ cli_uses_text cli_report_uses(const uint64_t use_bytes[SNUG_MEMORY_USE_COUNT])
     return out;
 }
 
+/* What it is made of in the end, and what was chosen beside it. */
+static void report_cache(const cli_engine *engine)
+{
+    const snug_kv *kv = snug_session_kv(engine->session);
+    snug_kv_info info = { .struct_size = sizeof info };
+
+    snug_kv_read_info(&info, kv);
+    cli_report("cache    %s, %s for %u tokens of at most %u; prefill chunk %u",
+               cli_cache_in_words(&info.config).text, cli_size(snug_kv_committed_bytes(kv)).text,
+               snug_kv_tokens(kv), snug_kv_context_tokens(kv), snug_session_prefill_chunk(engine->session));
+}
+
 void cli_report_memory(const cli_engine *engine)
 {
     const snug_plan *plan = &engine->plan;
@@ -55,7 +68,11 @@ void cli_report_memory(const cli_engine *engine)
                plan->cache_tokens == plan->context_tokens ? " for a full context" : "");
     cli_report("         %s in the ledger: %s",
                cli_size(snug_memory_read_all(engine->memory).peak_bytes).text, cli_report_uses(peaks).text);
-    cli_report("         limit %s (%s)", cli_size(plan->limit_bytes).text, plan->limited_by);
+    cli_report("         limit %s (%s)%s%s", cli_size(plan->limit_bytes).text, plan->limited_by,
+               engine->is_adaptive ? ", strategy " : "",
+               engine->is_adaptive ? snug_strategy_name(engine->strategy) : "");
+    if (engine->session)
+        report_cache(engine);
     cli_report("weights  %s mapped, %s of it in memory; the kernel may drop them",
                cli_size(engine->info.mapped_bytes).text,
                cli_size(snug_model_resident_bytes(engine->model)).text);
@@ -134,13 +151,13 @@ void cli_report_memory_stats(const cli_engine *engine)
 
 /* --- JSON ---------------------------------------------------------------------------------------------- */
 
-json_t *cli_report_plan_uses_json(const snug_plan *plan)
+json_t *cli_report_uses_json(const uint64_t use_bytes[SNUG_MEMORY_USE_COUNT])
 {
     json_t *uses = json_object();
 
     for (int use = 0; use < SNUG_MEMORY_USE_COUNT; use++)
         json_object_set_new(uses, snug_memory_use_name((snug_memory_use)use),
-                            json_integer((json_int_t)plan->use_bytes[use]));
+                            json_integer((json_int_t)use_bytes[use]));
     return uses;
 }
 
@@ -165,7 +182,7 @@ json_t *cli_report_memory_json(const cli_engine *engine)
                      (json_int_t)snug_memory_read_all(engine->memory).peak_bytes, "measured_peak_bytes",
                      (json_int_t)snug_memory_measured_peak(engine->memory), "predicted_at_end_bytes",
                      (json_int_t)predicted_at_end, "by_use", peaks, "predicted_by_use",
-                     cli_report_plan_uses_json(plan), "fixed_bytes", (json_int_t)plan->fixed_bytes,
+                     cli_report_uses_json(plan->use_bytes), "fixed_bytes", (json_int_t)plan->fixed_bytes,
                      "weights_mapped_bytes", (json_int_t)engine->info.mapped_bytes, "weights_resident_bytes",
                      (json_int_t)snug_model_resident_bytes(engine->model), "limit_bytes",
                      (json_int_t)plan->limit_bytes, "limited_by", plan->limited_by);

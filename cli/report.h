@@ -26,8 +26,8 @@ void cli_report_memory_stats(const cli_engine *engine);
 /* The member "memory" of the JSON of generate. NULL when memory ran out. */
 json_t *cli_report_memory_json(const cli_engine *engine);
 
-/* Bytes by use of a plan, as a JSON object. */
-json_t *cli_report_plan_uses_json(const snug_plan *plan);
+/* Bytes by use, as a JSON object. */
+json_t *cli_report_uses_json(const uint64_t use_bytes[SNUG_MEMORY_USE_COUNT]);
 
 /* "weights 0, kv 4.0 MiB ..." without what is zero. */
 typedef struct cli_uses_text {

@@ -40,8 +40,10 @@ refuses 2 '--kv-sinks 4 (the default) must be less than --max-kv-size 4' bench -
 refuses 2 '--max-kv-size takes a whole number from 1 up to 4294967295, not "0"' "${story[@]}" --max-kv-size 0
 
 # The model: 4 layers, 1 KV head of 64 values; a token takes 4 x 2 x 64 x 2 bytes, a tile of 64 tokens 64 KiB.
-run "${story[@]}" --max-tokens 10
+run "${story[@]}" --max-tokens 10 --no-adaptive-memory
 is 'simple' "$(json kv.kind) $(json kv.bits.key) $(json kv.bytes_per_token)" 'simple 16 1024'
+run "${story[@]}" --max-tokens 10 --kv simple
+is 'simple, asked for' "$(json kv.kind) $(json kv.bits.key) $(json plan.chosen)" 'simple 16 [1]'
 is 'simple has no sinks' "$(json kv.sink_tokens)" 0
 is 'simple is not bounded' "$(json kv.max_tokens)" null
 run "${story[@]}" --max-tokens 10 --exact --kv simple
@@ -83,10 +85,12 @@ run plan -m "$model" --context 100000 --max-kv-size 256 --kv-sinks 0 --json
 is 'plan' "$(json kv) $(json kv_kind) $(json kv_max_tokens) $(json kv_sink_tokens)" 'f16 rotating 256 0'
 [ "$(json by_use.kv)" -lt "$bytes" ] || fail 'no sinks, a tile less' "$(json by_use.kv)"
 run plan -m "$model" --context 100000 --json
-is 'plan without' "$(json kv_kind) $(json kv_max_tokens)" 'simple null'
+is 'plan without' "$(json kv_kind) $(json kv_max_tokens)" 'quantized null'
+run plan -m "$model" --context 100000 --json --no-adaptive-memory
+is 'plan without, nothing chosen' "$(json kv_kind) $(json kv_max_tokens)" 'simple null'
 [ "$(json by_use.kv)" -gt 100000000 ] || fail 'all of 100000 tokens' "$(json by_use.kv)"
 run plan -m "$model" --kv chunked --max-kv-size 128
-has 'the table' "$out" 'cache f16, in chunks of 128 tokens'
+has 'the page' "$out" 'a cache of f16, in chunks of 128 tokens'
 run bench -m "$model" --prompt-tokens 32 --gen-tokens 8 --depth 300 --repetitions 2 --max-kv-size 100 --json
 is 'bench' "$status $(json tests.1.kv_kind) $(json tests.1.depth)" '0 rotating 300'
 # weights of a token, and what 100 tokens take: 1024 bytes each
@@ -95,7 +99,7 @@ is 'bench: bytes of a token' "$(json tests.1.bytes_per_token | cut -d. -f1)" \
 
 # Fewer bits: a token of 64 values takes bits x 8 bytes and a scale for keys and for values, in 4 layers.
 story_of() { run "${story[@]}" --temperature 0 --max-tokens 200 "$@"; }
-story_of
+story_of --kv simple
 greedy=$(json text)
 story_of --kv quantized
 is 'planes 8 tells the same story' "$(json text)" "$greedy"
@@ -115,7 +119,7 @@ refuses 4 "${sentence}another group may, and planes takes any head" \
     "${story[@]}" --kv-format affine --kv-group-size 128
 
 # What is predicted holds for them too; rotating and quantized together stay where they are.
-for format in '--kv-bits 8' '--kv-bits 4' '--kv-bits 3/2' '--kv-format affine --kv-bits 4' \
+for format in '' '--kv-bits 8' '--kv-bits 4' '--kv-bits 3/2' '--kv-format affine --kv-bits 4' \
     '--kv-bits 4 --max-kv-size 512' '--kv-bits 4 --kv chunked --max-kv-size 500'; do
     for tokens in 512 4000; do
         # shellcheck disable=SC2086 # the words are options

@@ -80,6 +80,11 @@ for ((i = 1; i <= 20; i++)); do
     esac
 done
 
+# What is not said about the cache is as in the file, whatever the strategy would choose.
+cp "$work/kept" "$file"
+run "${tell[@]}" --max-tokens 100 --prompt-cache-file "$file" --optimization-strategy aggressive
+is 'the same continuation with another strategy' "$first, $(ids)" "$whole"
+
 # --- refused ---
 refuses_file() { # STATUS SENTENCE WORD...
     cp "$file" "$work/before"
@@ -90,8 +95,9 @@ refuses_file() { # STATUS SENTENCE WORD...
     cmp -s "$file" "$work/before" || fail 'a refused file stays as it is' "$2"
 }
 cp "$work/kept" "$file"
-sentence="the cache was saved as keys f16, values f16; it is to be loaded as keys planes of 4 bits, values"
-refuses_file 2 "$sentence planes of 4 bits, the first 16 and the newest 128 tokens exact: give the options" \
+exact='the first 16 and the newest 128 tokens exact'
+sentence="the cache was saved as keys planes of 8 bits, values planes of 8 bits, $exact; it is to be loaded"
+refuses_file 2 "$sentence as keys planes of 4 bits, values planes of 4 bits, $exact: give the options" \
     "${tell[@]}" --kv-bits 4
 refuses_file 2 "has $((tokens + 100)) tokens, but the context holds 100: raise the context" \
     "${tell[@]}" --context 100

@@ -88,9 +88,15 @@ has 'figures below need' "$err" 'may use 1.0 MiB (limited by --memory-limit)'
 run -m "$model" -p "$prompt" --max-tokens 40 --json
 need=$(json memory.predicted_peak_bytes)
 if [ -z "${SANITIZED-}" ]; then
-    run -m "$model" -p "$prompt" --max-tokens 40 --quiet --memory-limit $((need + 65536))
+    limited=(--quiet --memory-limit $((need + 65536)))
+    run -m "$model" -p "$prompt" --max-tokens 40 --no-adaptive-memory --kv-bits 8 "${limited[@]}"
     is 'status at need' "$status" 0
     is 'the answer at need' "$out" "$answer"
+    # A strategy keeps 5 % free.
+    run -m "$model" -p "$prompt" --max-tokens 40 --kv-bits 8 --prefill-chunk 512 "${limited[@]}"
+    is 'status at need, with a strategy' "$status" 3
+    run -m "$model" -p "$prompt" --max-tokens 40 --quiet --memory-limit $((need * 100 / 95 + 65536))
+    is 'status a little above need' "$status" 0
 fi
 
 # What cannot be written is said; a reader that goes away is not.

@@ -38,7 +38,7 @@ for at in 0 1; do
     run inspect "$model" --json
     context=$(json predictions.$at.context_tokens)
     peak=$(json predictions.$at.predicted_peak_bytes)
-    run plan -m "$model" --context "$context" --json
+    run plan -m "$model" --context "$context" --json --no-adaptive-memory
     difference=$((peak - $(json predicted_peak_bytes)))
     [ "${difference#-}" -lt 524288 ] || fail "the peak of plan at $context" "off by $difference bytes"
 done
