@@ -43,26 +43,127 @@ void snug_arena_deinit(snug_arena *arena)
     *arena = (snug_arena){ .base = NULL };
 }
 
-snug_status snug_arena_commit(snug_arena *arena, size_t bytes, const char *what, snug_error *error)
-{
-    size_t committed = arena->committed_bytes;
-    size_t wanted;
-    size_t more;
+/* --- what is charged ------------------------------------------------------------------------------------ */
 
-    SNUG_ASSERT(bytes <= arena->reserved_bytes);
-    wanted = snug_round_up(bytes, snug_os_page_bytes());
-    if (wanted <= committed)
+static snug_status charge(snug_arena *arena, size_t bytes, const char *what, snug_error *error)
+{
+    const uint64_t blocks = arena->committed_bytes == 0;
+
+    if (!arena->credit)
+        return snug_memory_charge(arena->memory, arena->use, bytes, blocks, what, error);
+    SNUG_ASSERT(arena->credit->bytes >= bytes); /* whoever took it in advance knows how much is needed */
+    arena->credit->bytes -= bytes;
+    snug_memory_add_blocks(arena->memory, arena->use, blocks);
+    return SNUG_OK;
+}
+
+/* After the pages are gone. */
+static void discharge(snug_arena *arena, size_t bytes)
+{
+    const uint64_t blocks = arena->committed_bytes == 0;
+
+    if (arena->credit)
+        arena->credit->bytes += bytes;
+    snug_memory_discharge(arena->memory, arena->use, arena->credit ? 0 : bytes, blocks);
+}
+
+/* --- ranges --------------------------------------------------------------------------------------------- */
+
+static size_t round_down(size_t bytes)
+{
+    return bytes - bytes % snug_os_page_bytes();
+}
+
+static size_t round_up(size_t bytes)
+{
+    return snug_round_up(bytes, snug_os_page_bytes());
+}
+
+static void remove_ranges(snug_arena *arena, uint32_t first, uint32_t count)
+{
+    for (uint32_t i = first; i + count < arena->range_count; i++)
+        arena->range[i] = arena->range[i + count];
+    arena->range_count -= count;
+}
+
+static void insert_range(snug_arena *arena, uint32_t at, snug_arena_range range)
+{
+    SNUG_ASSERT(arena->range_count < SNUG_ARENA_RANGES_MAX);
+    for (uint32_t i = arena->range_count++; i > at; i--)
+        arena->range[i] = arena->range[i - 1];
+    arena->range[at] = range;
+}
+
+/* [begin, end) in whole pages is usable now: one range with those that it touches. */
+static void add_range(snug_arena *arena, size_t begin, size_t end)
+{
+    snug_arena_range range = { begin, end };
+    uint32_t first = 0, last;
+
+    while (first < arena->range_count && arena->range[first].end < begin)
+        first++;
+    for (last = first; last < arena->range_count && arena->range[last].begin <= end; last++) {
+        range.begin = snug_min_size(range.begin, arena->range[last].begin);
+        range.end = snug_max_size(range.end, arena->range[last].end);
+    }
+    remove_ranges(arena, first, last - first);
+    insert_range(arena, first, range);
+}
+
+/* The next piece of [from, end) that is not usable; false when there is none. */
+static bool next_gap(snug_arena_range *gap_out, const snug_arena *arena, size_t from, size_t end)
+{
+    size_t gap_end = end;
+
+    for (uint32_t i = 0; i < arena->range_count; i++) {
+        const snug_arena_range *range = &arena->range[i];
+
+        if (range->begin <= from && from < range->end)
+            from = range->end;
+        else if (range->begin > from)
+            gap_end = snug_min_size(gap_end, range->begin);
+        if (range->begin > from)
+            break;
+    }
+    *gap_out = (snug_arena_range){ from, gap_end };
+    return from < gap_end;
+}
+
+snug_status snug_arena_commit_range(snug_arena *arena, size_t begin, size_t end, const char *what,
+                                    snug_error *error)
+{
+    const size_t first = round_down(begin);
+    const size_t last = begin < end ? round_up(end) : first;
+    snug_arena_range gap;
+    size_t more = 0;
+
+    SNUG_ASSERT(end <= arena->reserved_bytes);
+    for (size_t at = first; next_gap(&gap, arena, at, last); at = gap.end)
+        more += gap.end - gap.begin;
+    if (more == 0)
         return SNUG_OK;
-    more = wanted - committed;
-    SNUG_TRY(snug_memory_charge(arena->memory, arena->use, more, committed == 0, what, error));
-    if (!snug_os_commit(arena->base + committed, more)) {
-        snug_memory_discharge(arena->memory, arena->use, more, committed == 0);
+    SNUG_TRY(charge(arena, more, what, error));
+    for (size_t at = first; next_gap(&gap, arena, at, last); at = gap.end) {
+        if (snug_os_commit(arena->base + gap.begin, gap.end - gap.begin))
+            continue;
+        /* Those before it, too: nobody has written to them. */
+        for (size_t done = first; next_gap(&gap, arena, done, at); done = gap.end)
+            snug_os_decommit(arena->base + gap.begin, gap.end - gap.begin);
+        discharge(arena, more);
         SNUG_FAIL(error, SNUG_ERR_NO_MEMORY, "%s needs %llu bytes, which the system refuses", what,
                   (unsigned long long)more);
     }
-    arena->committed_bytes = wanted;
+    add_range(arena, first, last);
+    arena->committed_bytes += more;
     return SNUG_OK;
 }
+
+snug_status snug_arena_commit(snug_arena *arena, size_t bytes, const char *what, snug_error *error)
+{
+    return snug_arena_commit_range(arena, 0, bytes, what, error);
+}
+
+/* --- huge pages ----------------------------------------------------------------------------------------- */
 
 /* Whether the limit leaves room for `bytes` that are taken for an instant only. */
 static bool has_room(const snug_memory *memory, uint64_t bytes)
@@ -77,40 +178,131 @@ bool snug_arena_settle(snug_arena *arena, size_t filled_bytes)
 {
     const size_t huge = arena->memory ? arena->memory->huge_page_bytes : 0;
     unsigned char *at = arena->base + arena->settled_bytes;
+    snug_arena_range gap;
 
-    SNUG_ASSERT_DEBUG(filled_bytes <= arena->committed_bytes);
+    SNUG_ASSERT_DEBUG(filled_bytes <= arena->reserved_bytes);
     if (huge == 0 || filled_bytes < arena->settled_bytes || filled_bytes - arena->settled_bytes < huge ||
         (uintptr_t)arena->base % huge != 0 || !has_room(arena->memory, huge))
         return false;
     arena->settled_bytes += huge;
-    (void)snug_os_join(at, huge); /* where it fails small pages stay: as well */
+    if (!next_gap(&gap, arena, arena->settled_bytes - huge, arena->settled_bytes))
+        (void)snug_os_join(at, huge); /* where it fails small pages stay: as well */
     return true;
 }
 
-/* Nothing beyond `kept` lies in a huge page that reaches below it. */
-static void unsettle(snug_arena *arena, size_t kept)
+/* [begin, end), in whole pages and in use, lies in no huge page that reaches beyond it. */
+static void unsettle(snug_arena *arena, size_t begin, size_t end)
 {
     const size_t huge = arena->memory->huge_page_bytes;
 
-    if (kept >= arena->settled_bytes)
+    if (huge == 0)
         return;
-    arena->settled_bytes = kept - kept % huge;
-    if (kept % huge > 0)
-        snug_os_split(arena->base + kept, huge);
+    if (begin % huge > 0 && begin < arena->settled_bytes)
+        snug_os_split(arena->base + begin, huge);
+    if (end % huge > 0 && end - end % huge < arena->settled_bytes)
+        snug_os_split(arena->base + end - snug_os_page_bytes(), huge);
+}
+
+/* Huge pages are where memory is: beyond the last range there are none. */
+static void lower_settled(snug_arena *arena)
+{
+    const size_t end = arena->range_count > 0 ? arena->range[arena->range_count - 1].end : 0;
+
+    if (end < arena->settled_bytes)
+        arena->settled_bytes = end - end % arena->memory->huge_page_bytes;
+}
+
+/* --- giving back ---------------------------------------------------------------------------------------- */
+
+/* Take [begin, end) in whole pages out of range `i`, which holds all of it. Returns by how many ranges there
+ * are more. */
+static int cut_range(snug_arena *arena, uint32_t i, size_t begin, size_t end)
+{
+    const snug_arena_range range = arena->range[i];
+
+    unsettle(arena, begin, end);
+    snug_os_decommit(arena->base + begin, end - begin);
+    arena->committed_bytes -= end - begin;
+    remove_ranges(arena, i, 1);
+    if (end < range.end)
+        insert_range(arena, i, (snug_arena_range){ end, range.end });
+    if (range.begin < begin)
+        insert_range(arena, i, (snug_arena_range){ range.begin, begin });
+    return (end < range.end) + (range.begin < begin) - 1;
+}
+
+static void release_pages(snug_arena *arena, size_t begin, size_t end)
+{
+    const size_t before = arena->committed_bytes;
+
+    for (uint32_t i = 0; i < arena->range_count; i++) {
+        const size_t from = snug_max_size(begin, arena->range[i].begin);
+        const size_t to = snug_min_size(end, arena->range[i].end);
+
+        if (from < to)
+            i = (uint32_t)((int)i + cut_range(arena, i, from, to));
+    }
+    lower_settled(arena);
+    if (arena->committed_bytes < before)
+        discharge(arena, before - arena->committed_bytes);
+}
+
+void snug_arena_release(snug_arena *arena, size_t begin, size_t end)
+{
+    release_pages(arena, round_up(begin), round_down(end));
 }
 
 void snug_arena_decommit(snug_arena *arena, size_t bytes)
 {
-    size_t committed = arena->committed_bytes;
-    size_t kept;
+    release_pages(arena, round_up(bytes), arena->reserved_bytes);
+}
 
-    if (bytes >= committed)
-        return;
-    kept = snug_round_up(bytes, snug_os_page_bytes());
-    if (kept == committed)
-        return;
-    unsettle(arena, kept);
-    snug_os_decommit(arena->base + kept, committed - kept);
-    arena->committed_bytes = kept;
-    snug_memory_discharge(arena->memory, arena->use, committed - kept, kept == 0);
+/* --- many ranges ---------------------------------------------------------------------------------------- */
+
+/* The pages that range `i` touches and those before it do not. */
+static snug_arena_range pages_of(const snug_arena_range *ranges, size_t i)
+{
+    const size_t begin = round_down(ranges[i].begin);
+    const size_t before = i > 0 ? round_up(ranges[i - 1].end) : 0;
+
+    return ranges[i].begin < ranges[i].end
+               ? (snug_arena_range){ snug_max_size(begin, before), round_up(ranges[i].end) }
+               : (snug_arena_range){ before, before };
+}
+
+uint64_t snug_arena_ranges_bytes(const snug_arena_range *ranges, size_t count)
+{
+    uint64_t bytes = 0;
+
+    for (size_t i = 0; i < count; i++) {
+        const snug_arena_range pages = pages_of(ranges, i);
+
+        bytes += pages.end > pages.begin ? pages.end - pages.begin : 0;
+    }
+    return bytes;
+}
+
+void snug_arena_keep(snug_arena *arena, const snug_arena_range *ranges, size_t count)
+{
+    size_t from = 0;
+
+    for (size_t i = 0; i < count; i++) {
+        const snug_arena_range pages = pages_of(ranges, i);
+
+        release_pages(arena, from, pages.begin);
+        from = snug_max_size(from, pages.end);
+    }
+    release_pages(arena, from, arena->reserved_bytes);
+}
+
+bool snug_arena_has_just(const snug_arena *arena, const snug_arena_range *ranges, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        const snug_arena_range pages = pages_of(ranges, i);
+        snug_arena_range gap;
+
+        if (next_gap(&gap, arena, pages.begin, pages.end))
+            return false;
+    }
+    return arena->committed_bytes == snug_arena_ranges_bytes(ranges, count);
 }

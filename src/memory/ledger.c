@@ -169,6 +169,12 @@ static bool make_room(snug_memory *memory, uint64_t bytes, uint64_t *used_out)
            take_room(memory, bytes, used_out);
 }
 
+void snug_memory_add_blocks(snug_memory *memory, snug_memory_use use, uint64_t blocks)
+{
+    atomic_fetch_add_explicit(&memory->use[use].blocks, blocks, memory_order_relaxed);
+    atomic_fetch_add_explicit(&memory->all.blocks, blocks, memory_order_relaxed);
+}
+
 snug_status snug_memory_charge(snug_memory *memory, snug_memory_use use, uint64_t bytes, uint64_t blocks,
                                const char *what, snug_error *error)
 {
@@ -189,8 +195,7 @@ snug_status snug_memory_charge(snug_memory *memory, snug_memory_use use, uint64_
     snug_memory_raise(&memory->all.peak_bytes, now);
     use_now = atomic_fetch_add_explicit(&account->used_bytes, bytes, memory_order_relaxed) + bytes;
     snug_memory_raise(&account->peak_bytes, use_now);
-    atomic_fetch_add_explicit(&account->blocks, blocks, memory_order_relaxed);
-    atomic_fetch_add_explicit(&memory->all.blocks, blocks, memory_order_relaxed);
+    snug_memory_add_blocks(memory, use, blocks);
     snug_memory_record(memory, now);
     soft = snug_memory_soft(memory);
     if (used <= soft && now > soft) {

@@ -70,6 +70,8 @@ void snug_memory_write_limiter(char *out, size_t capacity, snug_memory *memory);
 SNUG_MUST_CHECK snug_status snug_memory_charge(snug_memory *memory, snug_memory_use use, uint64_t bytes,
                                                uint64_t blocks, const char *what, snug_error *error);
 void snug_memory_discharge(snug_memory *memory, snug_memory_use use, uint64_t bytes, uint64_t blocks);
+/* Live reservations of bytes that are charged already. */
+void snug_memory_add_blocks(snug_memory *memory, snug_memory_use use, uint64_t blocks);
 
 /* Keep a point if `used_bytes`, the total after a reservation, is a new peak by 1/64 or more. */
 void snug_memory_record(snug_memory *memory, uint64_t used_bytes);

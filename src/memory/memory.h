@@ -37,10 +37,25 @@ void snug_memory_unwant_weights(snug_memory *memory, uint64_t bytes);
 /* What snug_memory_alloc() charges for a block of that size: lets a plan be exact. */
 uint64_t snug_memory_block_bytes(uint64_t bytes);
 
+/* Bytes [begin, end) of an arena. */
+typedef struct snug_arena_range {
+    size_t begin;
+    size_t end;
+} snug_arena_range;
+
+/* Bytes taken from the ledger ahead, so that a run of steps that give and take is not refused half way:
+ * arenas that point to it leave there what they give back, and take from there what they need. */
+typedef struct snug_arena_credit {
+    uint64_t bytes;
+} snug_arena_credit;
+
+#define SNUG_ARENA_RANGES_MAX 8
+
 /*
- * A run of address space of which the first `committed_bytes` are usable. Invariants: committed_bytes is a
- * multiple of the page, at most reserved_bytes, and is exactly what the ledger was charged; settled_bytes is
- * a multiple of the huge page, at most committed_bytes, and no huge page lies beyond it.
+ * A run of address space of which some ranges are usable: mostly one that begins at 0, more where pieces
+ * were released from its middle. Invariants: ranges are of whole pages, ascend and do not touch;
+ * committed_bytes is the sum of them, and exactly what the ledger was charged, or the credit; settled_bytes is
+ * a multiple of the huge page, at most where the last range ends, and no huge page lies beyond it.
  */
 typedef struct snug_arena {
     snug_memory *memory;
@@ -48,7 +63,10 @@ typedef struct snug_arena {
     unsigned char *base; /* page aligned; NULL before init */
     size_t reserved_bytes;
     size_t committed_bytes;
-    size_t settled_bytes; /* for which huge pages have been tried */
+    size_t settled_bytes;      /* for which huge pages have been tried */
+    snug_arena_credit *credit; /* NULL: the ledger is asked */
+    uint32_t range_count;
+    snug_arena_range range[SNUG_ARENA_RANGES_MAX]; /* usable */
 } snug_arena;
 
 /* Reserve address space only: costs no memory. Errors: NO_MEMORY (RLIMIT_AS and the like). */
@@ -60,6 +78,9 @@ void snug_arena_deinit(snug_arena *arena);
  * failure. */
 SNUG_MUST_CHECK snug_status snug_arena_commit(snug_arena *arena, size_t bytes, const char *what,
                                               snug_error *error);
+/* The same for the pages that [begin, end) touches. */
+SNUG_MUST_CHECK snug_status snug_arena_commit_range(snug_arena *arena, size_t begin, size_t end,
+                                                    const char *what, snug_error *error);
 
 /*
  * Let the first `filled_bytes`, of which every page has been written to, lie in huge pages; what is given
@@ -71,5 +92,16 @@ bool snug_arena_settle(snug_arena *arena, size_t filled_bytes);
 
 /* Return all pages beyond the first `bytes` (rounded up) to the system and the ledger. Cannot fail. */
 void snug_arena_decommit(snug_arena *arena, size_t bytes);
+/* The same for the pages that lie in [begin, end) as a whole. */
+void snug_arena_release(snug_arena *arena, size_t begin, size_t end);
+
+/* Bytes of the pages of `ranges` (ascending, not overlapping) together: what an arena of just these has. */
+uint64_t snug_arena_ranges_bytes(const snug_arena_range *ranges, size_t count);
+
+/* Return all pages that none of `ranges` (as above) touches. */
+void snug_arena_keep(snug_arena *arena, const snug_arena_range *ranges, size_t count);
+
+/* Whether exactly the pages that `ranges` touch are usable. */
+bool snug_arena_has_just(const snug_arena *arena, const snug_arena_range *ranges, size_t count);
 
 #endif /* SNUG_SRC_MEMORY_MEMORY_H */

@@ -17,6 +17,7 @@
 
 #include <cmocka.h>
 
+#include "base/random.h"
 #include "memory/memory.h"
 #include "os/pages.h"
 #include "tests/memory/kernel.h"
@@ -165,6 +166,109 @@ static void rounds_to_pages(void **state)
     assert_int_equal(used(memory), 0);
     assert_int_equal(snug_memory_read_all(memory).blocks, 0);
     snug_arena_deinit(&arena);
+    snug_memory_destroy(memory);
+}
+
+/* Pages [first, last) of a bitmap, and how many runs it has. */
+static void mark(bool *pages, size_t first, size_t last, bool is_usable)
+{
+    for (size_t i = first; i < last; i++)
+        pages[i] = is_usable;
+}
+
+static size_t count_pages(const bool *pages, size_t count)
+{
+    size_t usable = 0;
+
+    for (size_t i = 0; i < count; i++)
+        usable += pages[i];
+    return usable;
+}
+
+static size_t count_runs(const bool *pages, size_t count)
+{
+    size_t runs = 0;
+
+    for (size_t i = 0; i < count; i++)
+        runs += pages[i] && (i == 0 || !pages[i - 1]);
+    return runs;
+}
+
+/* Every page that should be there is zero where new and keeps what was written; the sum is the ledger's. */
+static void check_pages(snug_arena *arena, const bool *pages, bool *written, size_t count, uint64_t charged)
+{
+    const size_t page = snug_os_page_bytes();
+    const size_t usable = count_pages(pages, count);
+
+    for (size_t i = 0; i < count; i++) {
+        if (pages[i])
+            assert_int_equal(arena->base[i * page + 7], written[i] ? 1 : 0);
+        if (pages[i])
+            arena->base[i * page + 7] = 1;
+        written[i] = pages[i];
+    }
+    assert_int_equal(arena->committed_bytes, usable * page);
+    assert_int_equal(charged, usable * page);
+    assert_int_equal(arena->range_count, count_runs(pages, count));
+}
+
+/* Ranges committed, released and kept at random, against a bitmap; with and without a credit. */
+static void holds_any_ranges(void **state)
+{
+    enum {
+        PAGES = 40,
+        STEPS = 4000
+    };
+    const size_t page = snug_os_page_bytes();
+    snug_memory *memory = make(0);
+    snug_arena_credit credit = { 0 };
+    snug_arena arena = { 0 };
+    bool pages[PAGES] = { false }, written[PAGES] = { false };
+    snug_random random = { 3 };
+
+    (void)state;
+    assert_int_equal(snug_arena_init(&arena, memory, SNUG_MEMORY_KV, PAGES * page, "cache", NULL), SNUG_OK);
+    assert_int_equal(snug_memory_take(memory, SNUG_MEMORY_KV, PAGES * page, "ahead", NULL), SNUG_OK);
+    credit.bytes = PAGES * page;
+    for (int step = 0; step < STEPS; step++) {
+        const size_t a = snug_random_next(&random) % (PAGES * page);
+        const size_t b = a + snug_random_next(&random) % (PAGES * page - a);
+        const snug_arena_range two[2] = { { a / 3, a / 2 }, { a, b } };
+        bool next[PAGES];
+
+        memcpy(next, pages, sizeof next);
+        switch (snug_random_next(&random) % 3) {
+        case 0:
+            mark(next, a / page, a < b ? (b + page - 1) / page : a / page, true);
+            if (count_runs(next, PAGES) > SNUG_ARENA_RANGES_MAX)
+                continue;
+            assert_int_equal(snug_arena_commit_range(&arena, a, b, "cache", NULL), SNUG_OK);
+            break;
+        case 1:
+            mark(next, (a + page - 1) / page, b / page, false);
+            if (count_runs(next, PAGES) > SNUG_ARENA_RANGES_MAX)
+                continue;
+            snug_arena_release(&arena, a, b);
+            break;
+        default:
+            memset(next, 0, sizeof next);
+            mark(next, a / 3 / page, a / 3 < a / 2 ? (a / 2 + page - 1) / page : 0, true);
+            mark(next, a / page, a < b ? (b + page - 1) / page : 0, true);
+            assert_int_equal(snug_arena_ranges_bytes(two, 2), page * count_pages(next, PAGES));
+            for (size_t i = 0; i < PAGES; i++)
+                next[i] = next[i] && pages[i];
+            snug_arena_keep(&arena, two, 2);
+        }
+        memcpy(pages, next, sizeof pages);
+        check_pages(&arena, pages, written, PAGES,
+                    arena.credit ? PAGES * page - credit.bytes : used(memory) - PAGES * page);
+        if (arena.committed_bytes == 0)
+            arena.credit = arena.credit ? NULL : &credit;
+    }
+    snug_arena_deinit(&arena);
+    snug_memory_give(memory, SNUG_MEMORY_KV, PAGES * page);
+    assert_int_equal(used(memory), 0);
+    assert_int_equal(snug_memory_read_all(memory).blocks, 0);
     snug_memory_destroy(memory);
 }
 
@@ -468,6 +572,7 @@ int main(void)
         cmocka_unit_test(returns_pages_to_the_system),
         cmocka_unit_test(grows_as_one_mapping),
         cmocka_unit_test(rounds_to_pages),
+        cmocka_unit_test(holds_any_ranges),
         cmocka_unit_test(keeps_what_it_had_when_refused),
         cmocka_unit_test(reports_a_refusal_by_the_system),
         cmocka_unit_test(remembers_the_highest_sample),
