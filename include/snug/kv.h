@@ -144,12 +144,17 @@ typedef struct snug_kv_target {
     uint32_t layer_count; /* 0: all from first_layer on */
     uint32_t key_bits;    /* 2, 3, 4, 5, 6 or 8; 0: leave the keys alone */
     uint32_t value_bits;
+    /* Where a layer has no codes yet: what stays exact in it, as in snug_kv_config. The greater of these and
+     * of the config's holds. */
+    uint32_t first_exact_tokens;
+    uint32_t recent_exact_tokens;
 } snug_kv_target;
 
 /*
  * Store the codes of these layers in fewer bits, those there are and those to come; *bytes_out (may be
  * NULL) is what went back to the system and the ledger. The result is, bit for bit, what encoding at that
- * width would have given. A side that has no more bits than that already, or no codes, stays as it is.
+ * width would have given. A side that has no more bits than that already, or no codes, stays as it is
+ * (snug_session_demote() makes codes of f16).
  *
  * Cost: down to 4 bits planes of bits are given back, without reading or writing one. From 4 bits or more to
  * fewer each tile is repacked once, which needs memory for the new planes of one side of one layer meanwhile.
@@ -158,6 +163,21 @@ typedef struct snug_kv_target {
  */
 SNUG_API SNUG_MUST_CHECK snug_status snug_kv_demote(snug_kv *kv, const snug_kv_target *target,
                                                     uint64_t *bytes_out, snug_error *error);
+
+/* What a demotion would do. Plain data. */
+typedef struct snug_kv_demotion {
+    size_t struct_size;      /* set by the caller */
+    uint64_t returned_bytes; /* to the system and the ledger when it is done: exact */
+    uint64_t extra_bytes;    /* that it takes at most on top of what there is, before it gives */
+} snug_kv_demotion;
+
+/*
+ * What snug_session_demote() would do to this cache now; snug_kv_demote(), too, where every side named has
+ * codes. Changes nothing, takes no memory. Cost: arithmetic per layer. Errors: as of the demotion itself.
+ */
+SNUG_API SNUG_MUST_CHECK snug_status snug_kv_foresee_demotion(snug_kv_demotion *demotion_out,
+                                                              const snug_kv *kv, const snug_kv_target *target,
+                                                              snug_error *error);
 
 /*
  * Forget every token after the first `tokens` and return the pages they filled. Returns how many tokens are

@@ -119,6 +119,18 @@ SNUG_API SNUG_MUST_CHECK snug_status snug_session_convert(snug_session *session,
                                                           snug_error *error);
 
 /*
+ * Keep the conversation in fewer bits from now on, in place: codes lose bits, and what is f16 becomes planes
+ * of that many, a tile of 64 tokens at a time. Bit for bit the cache is then as if it had been made so;
+ * snug_kv_foresee_demotion() says what comes of it: *bytes_out (may be NULL) is what went back, and the bytes
+ * in use are never more than before by its extra_bytes, about a tile of one layer's keys.
+ * Cost: f16 is encoded once, on all threads; codes as in snug_kv_demote(). Errors: ARGUMENT; UNSUPPORTED
+ * (affine, f32); OVER_LIMIT, NO_MEMORY: layers before the one that failed have changed, and the session is
+ * valid. It is empty only if the system refused pages half way, which it can where overcommit is off.
+ */
+SNUG_API SNUG_MUST_CHECK snug_status snug_session_demote(snug_session *session, const snug_kv_target *target,
+                                                         uint64_t *bytes_out, snug_error *error);
+
+/*
  * Write the conversation to `path`, tokens and cache, as a file that takes the place of an older one as a
  * whole or not at all: whoever is killed meanwhile leaves the old one. It holds what was said: only its owner
  * may read it. Takes no memory. Cost: the bytes of the cache, written and synced. Errors: IO, ARGUMENT.

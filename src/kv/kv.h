@@ -66,6 +66,11 @@ void snug_kv_settle(snug_kv *kv, uint32_t pages);
 SNUG_MUST_CHECK snug_status snug_kv_convert(snug_kv *to, const snug_kv *from, snug_work *work,
                                             void *thread_scratch, snug_error *error);
 
+/* snug_session_demote(): as snug_kv_demote(), and rows become codes. `thread_scratch` as in
+ * snug_kv_attention. */
+SNUG_MUST_CHECK snug_status snug_kv_demote_rows(snug_kv *kv, const snug_kv_target *target, snug_work *work,
+                                                void *thread_scratch, uint64_t *bytes_out, snug_error *error);
+
 /* Where snug_kv_save() puts bytes. */
 typedef struct snug_kv_sink {
     snug_status (*put)(void *user, const void *data, size_t bytes, snug_error *error);

@@ -34,18 +34,11 @@ static uint32_t least(uint32_t a, uint32_t b)
     return a < b ? a : b;
 }
 
-/* The rings of a side with codes. `exact_ring`: recent tiles, and for a layer that others share, those that
- * a pass adds before they attend. */
-static void place_codes(snug_kv_side *side, const snug_kv_store *store, uint32_t exact_ring)
+size_t snug_kv_scale_bytes(const snug_kv_coding *coding, uint32_t head_dim)
 {
-    const snug_kv_rule *rule = &store->rule;
-
-    side->has_codes = true;
-    side->exact = (snug_kv_places){ store->first_tiles, exact_ring };
-    side->coded = (snug_kv_places){ 0, SNUG_KV_UNBOUNDED };
-    if (rule->ring_tiles != SNUG_KV_UNBOUNDED)
-        side->coded =
-            (snug_kv_places){ rule->sink_tiles - store->first_tiles, rule->ring_tiles - store->recent_tiles };
+    if (coding->format == SNUG_KV_FORMAT_PLANES)
+        return SNUG_TILE_TOKENS * sizeof(uint16_t);
+    return coding->format == SNUG_KV_FORMAT_AFFINE ? 2 * snug_affine_scale_bytes(head_dim, coding->group) : 0;
 }
 
 static void shape_side(snug_kv_side *side, const snug_kv_layer *layer, const snug_kv_coding *coding,
@@ -61,10 +54,39 @@ static void shape_side(snug_kv_side *side, const snug_kv_layer *layer, const snu
     side->rows = side->coding.format == SNUG_KV_FORMAT_F32 ? &rows_f32 : &rows_f16;
     side->exact_tile_bytes =
         (size_t)SNUG_TILE_TOKENS * layer->kv_head_count * layer->head_dim * side->rows->value_bytes;
-    if (side->coding.format == SNUG_KV_FORMAT_PLANES)
-        side->scale_bytes = SNUG_TILE_TOKENS * sizeof(uint16_t);
-    if (side->coding.format == SNUG_KV_FORMAT_AFFINE)
-        side->scale_bytes = 2 * snug_affine_scale_bytes(layer->head_dim, side->coding.group);
+    side->scale_bytes = snug_kv_scale_bytes(&side->coding, layer->head_dim);
+}
+
+void snug_kv_store_set_exact(snug_kv_store *store, uint32_t first_exact_tokens, uint32_t recent_exact_tokens)
+{
+    SNUG_ASSERT(!store->has_codes);
+    store->first_tiles = snug_kv_tiles_for(first_exact_tokens);
+    store->recent_tiles = (uint32_t)snug_max_size(touched_tiles(recent_exact_tokens), 1);
+    if (is_bounded(&store->rule)) /* the first tokens stay only as sinks */
+        store->first_tiles = least(store->first_tiles, store->rule.sink_tiles);
+    store->coded_end = store->coded_before = store->first_tiles;
+}
+
+bool snug_kv_store_lay_out_codes(snug_kv_store *store, snug_kv_side *side)
+{
+    const snug_kv_rule *rule = &store->rule;
+    const bool goes_round = rule->ring_tiles != SNUG_KV_UNBOUNDED;
+    /* That are ever seen at once. */
+    const uint32_t tiles = goes_round ? store->first_tiles + rule->ring_tiles : store->context_tiles;
+
+    SNUG_ASSERT(snug_kv_format_is_coded(side->coding.format));
+    if ((uint64_t)store->first_tiles + store->recent_tiles >= tiles)
+        return false;
+    store->has_codes = side->has_codes = true;
+    side->exact = (snug_kv_places){
+        .fixed_tiles = store->first_tiles,
+        .ring_tiles = least(store->recent_tiles + store->pass_tiles, tiles - store->first_tiles),
+    };
+    side->coded = (snug_kv_places){ .ring_tiles = SNUG_KV_UNBOUNDED };
+    if (goes_round)
+        side->coded = (snug_kv_places){ .fixed_tiles = rule->sink_tiles - store->first_tiles,
+                                        .ring_tiles = rule->ring_tiles - store->recent_tiles };
+    return true;
 }
 
 void snug_kv_store_shape(snug_kv_store *store, const snug_kv_shape *shape, uint32_t index,
@@ -72,32 +94,24 @@ void snug_kv_store_shape(snug_kv_store *store, const snug_kv_shape *shape, uint3
 {
     const snug_kv_layer *layer = &shape->layer[index];
     const snug_kv_config *config = &options->config;
-    const uint32_t pass_tiles =
-        snug_kv_is_shared_later(shape, index) ? touched_tiles(snug_kv_pass_tokens(options) - 1) : 0;
-    uint32_t tiles = snug_kv_tiles_for(options->context_tokens); /* that are ever seen at once */
-    uint32_t exact_ring;
 
-    *store = (snug_kv_store){ .shape = *layer, .rule = snug_kv_rule_make(shape, index, options) };
-    store->first_tiles = snug_kv_tiles_for(config->first_exact_tokens);
-    store->recent_tiles = (uint32_t)snug_max_size(touched_tiles(config->recent_exact_tokens), 1);
+    *store = (snug_kv_store){
+        .shape = *layer,
+        .rule = snug_kv_rule_make(shape, index, options),
+        .context_tiles = snug_kv_tiles_for(options->context_tokens),
+        .pass_tiles =
+            snug_kv_is_shared_later(shape, index) ? touched_tiles(snug_kv_pass_tokens(options) - 1) : 0,
+    };
     shape_side(&store->key, layer, &config->key, true, index);
     shape_side(&store->value, layer, &config->value, false, index);
     store->key.exact = store->value.exact = snug_kv_rule_places(&store->rule);
+    snug_kv_store_set_exact(store, config->first_exact_tokens, config->recent_exact_tokens);
     if (layer->is_shared)
         return;
-    if (is_bounded(&store->rule)) /* the first tokens stay only as sinks */
-        store->first_tiles = least(store->first_tiles, store->rule.sink_tiles);
-    if (store->rule.ring_tiles != SNUG_KV_UNBOUNDED)
-        tiles = store->first_tiles + store->rule.ring_tiles;
-    store->coded_end = store->coded_before = store->first_tiles;
-    if ((uint64_t)store->first_tiles + store->recent_tiles >= tiles)
-        return; /* nothing would ever become codes */
-    exact_ring = least(store->recent_tiles + pass_tiles, tiles - store->first_tiles);
     if (snug_kv_format_is_coded(store->key.coding.format))
-        place_codes(&store->key, store, exact_ring);
+        (void)snug_kv_store_lay_out_codes(store, &store->key);
     if (snug_kv_format_is_coded(store->value.coding.format))
-        place_codes(&store->value, store, exact_ring);
-    store->has_codes = store->key.has_codes || store->value.has_codes;
+        (void)snug_kv_store_lay_out_codes(store, &store->value);
 }
 
 /* --- memory -------------------------------------------------------------------------------------------- */
@@ -162,11 +176,9 @@ static int list_all(arena_use uses[2 * SNUG_KV_ARENAS_MAX], const snug_kv_store 
     return count + list_arenas(uses + count, store, &store->value, tiles);
 }
 
-uint64_t snug_kv_store_bytes(const snug_kv_store *store, uint32_t tiles)
+static uint64_t bytes_of(const arena_use *uses, int count)
 {
     const size_t page = snug_os_page_bytes();
-    arena_use uses[2 * SNUG_KV_ARENAS_MAX];
-    const int count = list_all(uses, store, tiles);
     uint64_t bytes = 0;
 
     for (int i = 0; i < count; i++)
@@ -174,26 +186,66 @@ uint64_t snug_kv_store_bytes(const snug_kv_store *store, uint32_t tiles)
     return bytes;
 }
 
-snug_status snug_kv_store_reserve(snug_kv_store *store, snug_memory *memory, uint32_t tiles,
-                                  snug_error *error)
+uint64_t snug_kv_side_bytes(const snug_kv_store *store, const snug_kv_side *side, uint32_t tiles)
+{
+    arena_use uses[SNUG_KV_ARENAS_MAX];
+
+    return bytes_of(uses, list_arenas(uses, store, side, tiles));
+}
+
+uint64_t snug_kv_store_bytes(const snug_kv_store *store, uint32_t tiles)
 {
     arena_use uses[2 * SNUG_KV_ARENAS_MAX];
-    const int count = list_all(uses, store, tiles);
 
-    store->key.coded_tiles = snug_kv_store_coded_tiles(store, &store->key, tiles);
-    store->value.coded_tiles = snug_kv_store_coded_tiles(store, &store->value, tiles);
-    for (int i = 0; i < count; i++)
-        SNUG_TRY(snug_arena_init(uses[i].arena, memory, SNUG_MEMORY_KV, uses[i].tiles * uses[i].tile_bytes,
-                                 "address space for the cache of one layer", error));
+    return bytes_of(uses, list_all(uses, store, tiles));
+}
+
+static snug_status reserve_arena(snug_arena *arena, snug_memory *memory, size_t bytes, snug_error *error)
+{
+    return snug_arena_init(arena, memory, SNUG_MEMORY_KV, bytes, "address space for the cache of one layer",
+                           error);
+}
+
+snug_status snug_kv_side_reserve_codes(snug_kv_store *store, snug_kv_side *side, snug_memory *memory,
+                                       snug_error *error)
+{
+    snug_kv_arena arenas[SNUG_KV_ARENAS_MAX];
+    const int count = snug_kv_side_arenas(arenas, side);
+
+    side->coded_tiles = snug_kv_store_coded_tiles(store, side, store->context_tiles);
+    for (int i = 1; i < count; i++)
+        SNUG_TRY(reserve_arena(arenas[i].arena, memory, side->coded_tiles * arenas[i].tile_bytes, error));
     return SNUG_OK;
+}
+
+static snug_status reserve_side(snug_kv_store *store, snug_kv_side *side, snug_memory *memory,
+                                snug_error *error)
+{
+    const size_t tiles = snug_kv_places_used(&side->exact, store->context_tiles);
+
+    SNUG_TRY(reserve_arena(&side->exact_pages, memory, tiles * side->exact_tile_bytes, error));
+    return side->has_codes ? snug_kv_side_reserve_codes(store, side, memory, error) : SNUG_OK;
+}
+
+snug_status snug_kv_store_reserve(snug_kv_store *store, snug_memory *memory, snug_error *error)
+{
+    if (store->shape.is_shared)
+        return SNUG_OK;
+    SNUG_TRY(reserve_side(store, &store->key, memory, error));
+    return reserve_side(store, &store->value, memory, error);
+}
+
+void snug_kv_side_release_codes(snug_kv_side *side)
+{
+    snug_arena_deinit(&side->scales);
+    for (int plane = 0; plane < SNUG_CODES_PLANE_COUNT; plane++)
+        snug_arena_deinit(&side->plane[plane]);
 }
 
 static void release_side(snug_kv_side *side)
 {
     snug_arena_deinit(&side->exact_pages);
-    snug_arena_deinit(&side->scales);
-    for (int plane = 0; plane < SNUG_CODES_PLANE_COUNT; plane++)
-        snug_arena_deinit(&side->plane[plane]);
+    snug_kv_side_release_codes(side);
 }
 
 void snug_kv_store_release(snug_kv_store *store)

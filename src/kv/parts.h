@@ -34,6 +34,9 @@ snug_kv_coding snug_kv_coding_resolve(const snug_kv_coding *coding);
 SNUG_MUST_CHECK snug_status snug_kv_coding_check(const snug_kv_coding *coding, const char *side,
                                                  uint32_t head_dim, snug_error *error);
 
+/* Bytes of the scales of one head's tile of codes. */
+size_t snug_kv_scale_bytes(const snug_kv_coding *coding, uint32_t head_dim);
+
 static inline bool snug_kv_format_is_coded(snug_kv_format format)
 {
     return format == SNUG_KV_FORMAT_AFFINE || format == SNUG_KV_FORMAT_PLANES;
@@ -43,6 +46,7 @@ static inline bool snug_kv_format_is_coded(snug_kv_format format)
 typedef struct snug_kv_places {
     uint32_t fixed_tiles;
     uint32_t ring_tiles; /* SNUG_KV_UNBOUNDED: the context ends before it would go round */
+    uint32_t phase;      /* the place in the ring where its first tile would lie; not 0 only in a full one */
 } snug_kv_places;
 
 #define SNUG_KV_UNBOUNDED UINT32_MAX
@@ -51,12 +55,14 @@ static inline uint32_t snug_kv_place(const snug_kv_places *places, uint32_t tile
 {
     if (tile < places->fixed_tiles || places->ring_tiles == SNUG_KV_UNBOUNDED)
         return tile;
-    return places->fixed_tiles + (tile - places->fixed_tiles) % places->ring_tiles;
+    return places->fixed_tiles + (tile - places->fixed_tiles + places->phase) % places->ring_tiles;
 }
 
 /* Tiles of the arena that serve the first `tiles` ones. */
 static inline uint32_t snug_kv_places_used(const snug_kv_places *places, uint32_t tiles)
 {
+    if (places->phase > 0)
+        return places->fixed_tiles + places->ring_tiles;
     if (places->ring_tiles == SNUG_KV_UNBOUNDED || tiles < places->fixed_tiles)
         return tiles;
     return tiles - places->fixed_tiles < places->ring_tiles ? tiles
@@ -101,7 +107,7 @@ snug_kv_range snug_kv_rule_sinks(const snug_kv_rule *rule, uint32_t position);
 /* Where logical tiles lie when all of them are of one kind. */
 static inline snug_kv_places snug_kv_rule_places(const snug_kv_rule *rule)
 {
-    return (snug_kv_places){ rule->sink_tiles, rule->ring_tiles };
+    return (snug_kv_places){ .fixed_tiles = rule->sink_tiles, .ring_tiles = rule->ring_tiles };
 }
 
 /* Tokens from `position` on that may be written before the first of them has attended: the next one would
@@ -172,9 +178,11 @@ typedef struct snug_kv_store {
     snug_kv_rule rule;
     snug_kv_side key;
     snug_kv_side value;
-    bool has_codes;        /* in a side */
-    uint32_t first_tiles;  /* that stay exact for ever */
-    uint32_t recent_tiles; /* that are exact for a query: its own and those before it */
+    uint32_t context_tiles; /* of the whole context */
+    uint32_t pass_tiles;    /* that a pass adds before layers that share this one attend; else 0 */
+    bool has_codes;         /* in a side */
+    uint32_t first_tiles;   /* that stay exact for ever */
+    uint32_t recent_tiles;  /* that are exact for a query: its own and those before it */
     uint32_t coded_end;
     uint32_t coded_before; /* coded_end when the pass began */
     bool is_rewound;       /* tile coded_end is codes still; made rows before the next token is written */
@@ -190,7 +198,9 @@ static inline uint32_t snug_kv_store_codes_end(const snug_kv_store *store)
 struct snug_kv {
     snug_memory *memory;
     const snug_kernels *kernels;
-    snug_kv_config config; /* resolved */
+    snug_kv_config config;       /* resolved, as the cache was made: demotion leaves it alone */
+    uint32_t first_exact_tokens; /* of now: a demotion of rows may have made them more */
+    uint32_t recent_exact_tokens;
     uint32_t context_tokens;
     uint32_t pass_tokens;
     uint32_t tokens;  /* written in every layer */
@@ -211,10 +221,18 @@ uint32_t snug_kv_first_kept(const snug_kv *kv, uint32_t layer);
 void snug_kv_store_shape(snug_kv_store *store, const snug_kv_shape *shape, uint32_t index,
                          const snug_kv_options *options);
 
+/* Which tiles stay exact, of a layer without codes; none become codes by it. */
+void snug_kv_store_set_exact(snug_kv_store *store, uint32_t first_exact_tokens, uint32_t recent_exact_tokens);
+
+/* From now on tiles of a side become codes, as its coding says: where they and what stays exact will lie.
+ * False, and nothing changed, where nothing would ever become codes. */
+bool snug_kv_store_lay_out_codes(snug_kv_store *store, snug_kv_side *side);
+
 /* Bytes of its arenas for the first `tiles` tiles. */
 uint64_t snug_kv_store_bytes(const snug_kv_store *store, uint32_t tiles);
+uint64_t snug_kv_side_bytes(const snug_kv_store *store, const snug_kv_side *side, uint32_t tiles);
 
-SNUG_MUST_CHECK snug_status snug_kv_store_reserve(snug_kv_store *store, snug_memory *memory, uint32_t tiles,
+SNUG_MUST_CHECK snug_status snug_kv_store_reserve(snug_kv_store *store, snug_memory *memory,
                                                   snug_error *error);
 void snug_kv_store_release(snug_kv_store *store);
 SNUG_MUST_CHECK snug_status snug_kv_store_commit(snug_kv_store *store, uint32_t tiles, snug_error *error);
@@ -222,6 +240,13 @@ void snug_kv_store_decommit(snug_kv_store *store, uint32_t tiles);
 /* Huge pages, at most `pages` of them, for what the first `tiles` tiles have filled. Returns how many. */
 uint32_t snug_kv_store_settle(snug_kv_store *store, uint32_t tiles, uint32_t pages);
 uint64_t snug_kv_store_committed(const snug_kv_store *store);
+
+/* Reserve address space for the codes that a side has been laid out for. Errors: NO_MEMORY. */
+SNUG_MUST_CHECK snug_status snug_kv_side_reserve_codes(snug_kv_store *store, snug_kv_side *side,
+                                                       snug_memory *memory, snug_error *error);
+/* Nothing of a side is codes any more: its arenas of codes go. */
+void snug_kv_side_release_codes(snug_kv_side *side);
+
 bool snug_kv_store_is_valid(const snug_kv_store *store, uint32_t tiles);
 
 /* One arena of a side. */
@@ -247,6 +272,18 @@ uint32_t snug_kv_store_coded_tiles(const snug_kv_store *store, const snug_kv_sid
  * NO_MEMORY. */
 SNUG_MUST_CHECK snug_status snug_kv_side_set_bits(snug_kv_side *side, snug_memory *memory, uint32_t bits,
                                                   snug_error *error);
+
+/*
+ * Make codes of a side of rows, as `as` has it: its coding and where tiles will lie (recoding.c). The store
+ * is laid out for that already. Never takes more than `extra_bytes` on top. Errors: OVER_LIMIT, NO_MEMORY:
+ * the side is as it was; but when the system refuses pages half way, the cache is empty.
+ */
+SNUG_MUST_CHECK snug_status snug_kv_recode_side(snug_kv *kv, snug_kv_store *store, snug_kv_side *side,
+                                                const snug_kv_side *as, uint64_t extra_bytes, snug_work *work,
+                                                void *thread_scratch, snug_error *error);
+
+/* What that takes on top, at most, before it gives: `as` is the side afterwards. */
+uint64_t snug_kv_recode_extra(const snug_kv_side *as);
 
 /* One head's part of a logical tile. */
 snug_tile snug_kv_side_rows(const snug_kv_side *side, uint32_t tile, uint32_t head);

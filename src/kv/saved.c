@@ -28,22 +28,27 @@ typedef struct layer_head {
     uint32_t coded_end;
     uint32_t is_rewound;
     uint32_t first_given;
-    uint32_t bits[2]; /* keys, values: of now */
+    uint32_t first_tiles; /* that stay exact */
+    uint32_t recent_tiles;
+    uint32_t format[2]; /* keys, values: of now */
+    uint32_t bits[2];
     tile_runs rows[2];
     tile_runs codes[2];
 } layer_head;
 
 /* Before the layers. */
 typedef struct cache_head {
-    snug_kv_config config;
+    snug_kv_config config;       /* as it was made */
+    uint32_t first_exact_tokens; /* of now */
+    uint32_t recent_exact_tokens;
     uint32_t tokens;
     uint32_t written;
     uint32_t layer_count;
 } cache_head;
 
 /* Both are nothing but numbers of 32 bits. */
-_Static_assert(sizeof(layer_head) == (8 + 4 * 4) * 4, "no padding in the file");
-_Static_assert(sizeof(cache_head) == (3 + 3 + 2 + 3 + 3) * 4, "no padding in the file");
+_Static_assert(sizeof(layer_head) == (12 + 4 * 4) * 4, "no padding in the file");
+_Static_assert(sizeof(cache_head) == (3 + 3 + 2 + 3 + 5) * 4, "no padding in the file");
 
 static snug_kv_side *side_of(const snug_kv_store *store, int which)
 {
@@ -150,11 +155,14 @@ static layer_head head_of(const snug_kv_store *store, uint32_t tokens)
         .coded_end = store->coded_end,
         .is_rewound = store->is_rewound,
         .first_given = store->first_given,
+        .first_tiles = store->first_tiles,
+        .recent_tiles = store->recent_tiles,
     };
 
     for (int i = 0; i < 2 && !store->shape.is_shared; i++) {
         const snug_kv_side *side = side_of(store, i);
 
+        head.format[i] = side->coding.format;
         head.bits[i] = side->coding.bits;
         head.rows[i] = row_runs(store, side, tokens);
         head.codes[i] = code_runs(store, side);
@@ -164,7 +172,9 @@ static layer_head head_of(const snug_kv_store *store, uint32_t tokens)
 
 snug_status snug_kv_save(const snug_kv *kv, const snug_kv_sink *sink, snug_error *error)
 {
-    const cache_head cache = { kv->config, kv->tokens, kv->written, kv->layer_count };
+    const cache_head cache = {
+        kv->config, kv->first_exact_tokens, kv->recent_exact_tokens, kv->tokens, kv->written, kv->layer_count,
+    };
 
     SNUG_TRY(sink->put(sink->user, &cache, sizeof cache, error));
     for (uint32_t i = 0; i < kv->layer_count; i++) {
@@ -266,14 +276,90 @@ static bool has_what_is_needed(const snug_kv_store *store, const snug_kv_side *s
     return true;
 }
 
-/* An empty side: what bits its codes will have. */
-static snug_status set_bits(snug_kv *kv, snug_kv_side *side, uint32_t bits, uint32_t most, snug_error *error)
+static const snug_kv_coding *coding_at_first(const snug_kv *kv, int which)
 {
+    return which == 0 ? &kv->config.key : &kv->config.value;
+}
+
+/* An empty layer as it was made, whatever it has been demoted to since. */
+static void restart(const snug_kv *kv, snug_kv_store *store)
+{
+    bool has_codes = false;
+
+    for (int s = 0; s < 2; s++) {
+        snug_kv_side *side = side_of(store, s);
+
+        if (side->has_codes && !snug_kv_format_is_coded(coding_at_first(kv, s)->format)) {
+            snug_kv_side_release_codes(side);
+            side->has_codes = false;
+            side->coding = *coding_at_first(kv, s);
+            side->exact = snug_kv_rule_places(&store->rule);
+        }
+        has_codes |= side->has_codes;
+    }
+    store->has_codes = has_codes;
+    if (!has_codes)
+        snug_kv_store_set_exact(store, kv->config.first_exact_tokens, kv->config.recent_exact_tokens);
+}
+
+/* An empty layer of rows where the saved one had been demoted to codes. */
+static snug_status become_coded(snug_kv *kv, snug_kv_store *store, snug_kv_side *side, const layer_head *head,
+                                snug_error *error)
+{
+    if (!store->has_codes) {
+        snug_kv_store_set_exact(store, head->first_tiles * SNUG_TILE_TOKENS,
+                                (head->recent_tiles - 1) * SNUG_TILE_TOKENS + 1);
+        if (store->first_tiles != head->first_tiles)
+            SNUG_FAIL(error, SNUG_ERR_CORRUPT, NOT_ONE "the first %u tiles stay exact in the place of %u",
+                      head->first_tiles, store->first_tiles);
+    }
+    side->coding = (snug_kv_coding){ .format = SNUG_KV_FORMAT_PLANES, .bits = 8 };
+    side->scale_bytes = snug_kv_scale_bytes(&side->coding, side->head_dim);
+    if (snug_kv_store_lay_out_codes(store, side))
+        return snug_kv_side_reserve_codes(store, side, kv->memory, error);
+    side->coding = (snug_kv_coding){ .format = SNUG_KV_FORMAT_F16 };
+    return SNUG_OK;
+}
+
+/* An empty side: its format and what bits its codes will have. */
+static snug_status set_format(snug_kv *kv, snug_kv_store *store, int which, const layer_head *head,
+                              snug_error *error)
+{
+    const snug_kv_coding *first = coding_at_first(kv, which);
+    const bool is_demoted =
+        first->format == SNUG_KV_FORMAT_F16 && head->format[which] == SNUG_KV_FORMAT_PLANES;
+    const uint32_t most = is_demoted ? 8 : first->bits;
+    const uint32_t bits = head->bits[which];
+    snug_kv_side *side = side_of(store, which);
+
+    if (!is_demoted && head->format[which] != (uint32_t)first->format)
+        SNUG_FAIL(error, SNUG_ERR_CORRUPT, NOT_ONE "format %u in the place of %d", head->format[which],
+                  (int)first->format);
+    if (is_demoted)
+        SNUG_TRY(become_coded(kv, store, side, head, error));
     if (!side->has_codes || side->coding.bits == bits)
         return SNUG_OK;
     if (!snug_codes_bits_ok(bits) || bits > most || side->coding.format != SNUG_KV_FORMAT_PLANES)
         SNUG_FAIL(error, SNUG_ERR_CORRUPT, NOT_ONE "%u bits in the place of %u", bits, most);
     return snug_kv_side_set_bits(side, kv->memory, bits, error);
+}
+
+/* What an empty layer is made of. */
+static snug_status load_layout(snug_kv *kv, snug_kv_store *store, const layer_head *head, snug_error *error)
+{
+    const uint32_t most = SNUG_KV_UNBOUNDED / SNUG_TILE_TOKENS - 1;
+
+    restart(kv, store);
+    if (head->first_tiles > most || head->recent_tiles > most || head->recent_tiles == 0)
+        SNUG_FAIL(error, SNUG_ERR_CORRUPT, NOT_ONE "%u and %u tiles stay exact", head->first_tiles,
+                  head->recent_tiles);
+    SNUG_TRY(set_format(kv, store, 0, head, error));
+    SNUG_TRY(set_format(kv, store, 1, head, error));
+    if (store->has_codes &&
+        (store->first_tiles != head->first_tiles || store->recent_tiles != head->recent_tiles))
+        SNUG_FAIL(error, SNUG_ERR_CORRUPT, NOT_ONE "%u and %u tiles stay exact in the place of %u and %u",
+                  head->first_tiles, head->recent_tiles, store->first_tiles, store->recent_tiles);
+    return SNUG_OK;
 }
 
 /* The last tile that can be codes when there are `tiles`. */
@@ -310,13 +396,13 @@ static snug_status load_head(snug_kv *kv, snug_kv_store *store, const layer_head
                              snug_error *error)
 {
     const uint32_t tiles = snug_kv_tiles_for(tokens);
-    const uint32_t most[2] = { kv->config.key.bits, kv->config.value.bits };
 
     if (head->kv_head_count != store->shape.kv_head_count || head->head_dim != store->shape.head_dim ||
         head->is_shared != store->shape.is_shared)
         SNUG_FAIL(error, SNUG_ERR_ARGUMENT, "the saved cache is of a model of another shape");
     if (store->shape.is_shared)
         return SNUG_OK;
+    SNUG_TRY(load_layout(kv, store, head, error));
     if (head->is_rewound > 1 || head->coded_end < store->first_tiles ||
         head->coded_end > most_codes(store, tiles) ||
         head->coded_end + head->is_rewound > most_codes(store, tiles))
@@ -324,11 +410,8 @@ static snug_status load_head(snug_kv *kv, snug_kv_store *store, const layer_head
     store->coded_end = store->coded_before = head->coded_end;
     store->is_rewound = head->is_rewound;
     store->first_given = head->first_given;
-    for (int s = 0; s < 2; s++) {
-        SNUG_TRY(set_bits(kv, side_of(store, s), head->bits[s], most[s], error));
-        SNUG_TRY(check_side(store, side_of(store, s), head, s, tokens, error));
-    }
-    return SNUG_OK;
+    SNUG_TRY(check_side(store, side_of(store, 0), head, 0, tokens, error));
+    return check_side(store, side_of(store, 1), head, 1, tokens, error);
 }
 
 /* Tiles of one kind; those that this cache has no place for are passed over. */
@@ -386,6 +469,8 @@ static snug_status load_layers(snug_kv *kv, const cache_head *cache, const snug_
     SNUG_TRY(snug_kv_grow(kv, cache->tokens, error));
     kv->tokens = cache->tokens;
     kv->written = cache->written;
+    kv->first_exact_tokens = cache->first_exact_tokens;
+    kv->recent_exact_tokens = cache->recent_exact_tokens;
     return load_tiles(kv, bytes, &in, error);
 }
 

@@ -78,12 +78,14 @@ snug_status snug_kv_create(snug_kv **kv_out, const snug_kv_shape *shape, snug_me
     kv->memory = memory;
     kv->kernels = kernels;
     kv->config = resolve(&options->config);
+    kv->first_exact_tokens = kv->config.first_exact_tokens;
+    kv->recent_exact_tokens = kv->config.recent_exact_tokens;
     kv->context_tokens = options->context_tokens;
     kv->pass_tokens = snug_kv_pass_tokens(options);
     for (uint32_t i = 0; i < kv->layer_count; i++)
         snug_kv_store_shape(&kv->store[i], shape, i, options);
     for (uint32_t i = 0; i < kv->layer_count && status == SNUG_OK; i++)
-        status = snug_kv_store_reserve(&kv->store[i], memory, snug_kv_tiles_for(kv->context_tokens), error);
+        status = snug_kv_store_reserve(&kv->store[i], memory, error);
     if (status != SNUG_OK) {
         snug_kv_destroy(kv);
         return status;
@@ -171,6 +173,13 @@ static bool is_whole(const snug_kv *kv, uint32_t tokens)
     return true;
 }
 
+/* A layer that holds nothing any more. */
+static void begin_anew(snug_kv_store *store)
+{
+    store->first_given = 0;
+    store->key.exact.phase = store->value.exact.phase = 0;
+}
+
 uint32_t snug_kv_truncate(snug_kv *kv, uint32_t tokens)
 {
     if (tokens < kv->tokens)
@@ -180,7 +189,7 @@ uint32_t snug_kv_truncate(snug_kv *kv, uint32_t tokens)
     for (uint32_t i = 0; i < kv->layer_count; i++) {
         snug_kv_store_rewind(&kv->store[i], kv->tokens);
         if (kv->tokens == 0)
-            kv->store[i].first_given = 0;
+            begin_anew(&kv->store[i]);
     }
     shrink_to(kv, snug_kv_tiles_for(kv->tokens));
     SNUG_ASSERT_DEBUG(snug_kv_is_valid(kv));
@@ -230,20 +239,34 @@ static uint64_t token_bytes(const snug_kv_side *side)
            SNUG_TILE_TOKENS;
 }
 
+/* Bits of a value as it is stored when it is not recent. */
+static uint32_t bits_of(const snug_kv_coding *coding)
+{
+    if (snug_kv_format_is_coded(coding->format))
+        return coding->bits;
+    return coding->format == SNUG_KV_FORMAT_F32 ? 32 : 16;
+}
+
+static void take_fewer(snug_kv_coding *coding, const snug_kv_coding *other)
+{
+    if (bits_of(other) < bits_of(coding))
+        *coding = *other;
+}
+
 void snug_kv_read_info(snug_kv_info *info_out, const snug_kv *kv)
 {
     snug_kv_info info = { .struct_size = info_out->struct_size, .config = kv->config };
 
+    info.config.first_exact_tokens = kv->first_exact_tokens;
+    info.config.recent_exact_tokens = kv->recent_exact_tokens;
     for (uint32_t i = 0; i < kv->layer_count; i++) {
         const snug_kv_store *store = &kv->store[i];
         const uint32_t coded = (store->coded_end - store->first_tiles) * SNUG_TILE_TOKENS;
 
         if (store->shape.is_shared)
             continue;
-        if (store->key.has_codes && store->key.coding.bits < info.config.key.bits)
-            info.config.key.bits = store->key.coding.bits;
-        if (store->value.has_codes && store->value.coding.bits < info.config.value.bits)
-            info.config.value.bits = store->value.coding.bits;
+        take_fewer(&info.config.key, &store->key.coding);
+        take_fewer(&info.config.value, &store->value.coding);
         info.token_bytes += token_bytes(&store->key) + token_bytes(&store->value);
         if (store->has_codes && coded > info.coded_tokens)
             info.coded_tokens = coded;

@@ -48,12 +48,14 @@ void snug_arena_deinit(snug_arena *arena)
 static snug_status charge(snug_arena *arena, size_t bytes, const char *what, snug_error *error)
 {
     const uint64_t blocks = arena->committed_bytes == 0;
+    const uint64_t ahead = arena->credit ? snug_min_size(bytes, arena->credit->bytes) : 0;
 
-    if (!arena->credit)
-        return snug_memory_charge(arena->memory, arena->use, bytes, blocks, what, error);
-    SNUG_ASSERT(arena->credit->bytes >= bytes); /* whoever took it in advance knows how much is needed */
-    arena->credit->bytes -= bytes;
-    snug_memory_add_blocks(arena->memory, arena->use, blocks);
+    if (ahead < bytes)
+        SNUG_TRY(snug_memory_charge(arena->memory, arena->use, bytes - ahead, blocks, what, error));
+    else
+        snug_memory_add_blocks(arena->memory, arena->use, blocks);
+    if (arena->credit)
+        arena->credit->bytes -= ahead;
     return SNUG_OK;
 }
 

@@ -44,7 +44,7 @@ typedef struct snug_arena_range {
 } snug_arena_range;
 
 /* Bytes taken from the ledger ahead, so that a run of steps that give and take is not refused half way:
- * arenas that point to it leave there what they give back, and take from there what they need. */
+ * arenas that point to it leave there what they give back, and take from there what they need first. */
 typedef struct snug_arena_credit {
     uint64_t bytes;
 } snug_arena_credit;
@@ -54,8 +54,9 @@ typedef struct snug_arena_credit {
 /*
  * A run of address space of which some ranges are usable: mostly one that begins at 0, more where pieces
  * were released from its middle. Invariants: ranges are of whole pages, ascend and do not touch;
- * committed_bytes is the sum of them, and exactly what the ledger was charged, or the credit; settled_bytes is
- * a multiple of the huge page, at most where the last range ends, and no huge page lies beyond it.
+ * committed_bytes is the sum of them, and exactly what the ledger was charged, or the credit;
+ * settled_bytes is a multiple of the huge page, at most where the last range ends, and no huge page lies
+ * beyond it.
  */
 typedef struct snug_arena {
     snug_memory *memory;

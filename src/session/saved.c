@@ -14,7 +14,7 @@
 #include "os/replace.h"
 
 #define MAGIC   "SNUG-KV\n"
-#define VERSION 1
+#define VERSION 2
 
 /* In the file as it is here, little-endian. */
 typedef struct file_head {

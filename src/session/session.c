@@ -299,6 +299,17 @@ bool snug_session_unfinished(const snug_session *session, snug_unfinished *unfin
     return session->is_unfinished;
 }
 
+snug_status snug_session_demote(snug_session *session, const snug_kv_target *target, uint64_t *bytes_out,
+                                snug_error *error)
+{
+    const snug_status status = snug_kv_demote_rows(session->kv, target, session->work,
+                                                   session->pass.thread_scratch, bytes_out, error);
+
+    if (snug_kv_tokens(session->kv) < session->tokens)
+        (void)snug_session_truncate(session, 0);
+    return status;
+}
+
 uint32_t snug_session_tokens(const snug_session *session)
 {
     return session->tokens;

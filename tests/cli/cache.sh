@@ -64,7 +64,7 @@ is 'rotating' "$(json kv.kind) $(json kv.max_tokens) $(json kv.sink_tokens)" 'ro
 is 'tokens' "$(json generated_tokens)" 600
 bytes=$(json kv.bytes)
 tiles=$((6 * 65536)) # the sinks' tile, and 252 tokens in a ring of 5
-[[ $bytes -ge $tiles && $bytes -le $((tiles + 8192)) ]] || fail 'bytes of a rotating cache' "$bytes"
+[[ $bytes -ge $tiles && $bytes -le $((tiles + 16384)) ]] || fail 'bytes of a rotating cache' "$bytes"
 first=$(json memory.predicted_by_use.kv)
 run "${story[@]}" --max-tokens 2000 --kv rotating --max-kv-size 256 --kv-sinks 4 --context 100000
 is 'no more for 2000 tokens' "$(json kv.bytes)" "$bytes"

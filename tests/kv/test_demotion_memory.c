@@ -28,6 +28,9 @@ enum {
     WIDTH = KV_HEADS * HEAD_DIM
 };
 
+static const snug_kv_coding planes = { SNUG_KV_FORMAT_PLANES, 8, 0 };
+static const snug_kv_coding f16 = { SNUG_KV_FORMAT_F16, 0, 0 };
+
 typedef struct rig {
     snug_memory *memory;
     snug_kernels kernels;
@@ -35,28 +38,29 @@ typedef struct rig {
     snug_kv_layer layer[LAYERS];
     snug_kv_shape shape;
     snug_kv *kv;
+    void *scratch; /* of two threads */
 } rig;
 
 static void fill(rig *r)
 {
     snug_random random = { 5 };
     float *x = malloc(WIDTH * sizeof *x);
-    void *scratch = aligned_alloc(64, (2 * snug_kv_thread_scratch_bytes(HEAD_DIM) + 63) / 64 * 64);
 
-    assert_true(x && scratch);
+    r->scratch = aligned_alloc(64, (2 * snug_kv_thread_scratch_bytes(HEAD_DIM) + 63) / 64 * 64);
+    assert_true(x && r->scratch);
+    memset(r->scratch, 0, 2 * snug_kv_thread_scratch_bytes(HEAD_DIM)); /* there before anything is measured */
     for (uint32_t i = 0; i < WIDTH; i++)
         x[i] = (float)snug_random_unit(&random) - 0.5f;
     assert_int_equal(snug_kv_grow(r->kv, TOKENS, NULL), SNUG_OK);
     for (uint32_t layer = 0; layer < LAYERS; layer++)
         for (uint32_t t = 0; t < TOKENS; t++) {
             if (t % SNUG_TILE_TOKENS == 0)
-                assert_true(snug_kv_make_room(r->kv, r->work, layer, t, scratch) >= SNUG_TILE_TOKENS);
+                assert_true(snug_kv_make_room(r->kv, r->work, layer, t, r->scratch) >= SNUG_TILE_TOKENS);
             x[t % WIDTH] = -x[t % WIDTH];
             snug_kv_write(r->kv, layer, t, x, x);
         }
     snug_kv_set_tokens(r->kv, TOKENS);
     free(x);
-    free(scratch);
 }
 
 static uint64_t anonymous_bytes(void)
@@ -74,12 +78,11 @@ static void settle(rig *r)
     assert_true(snug_kv_is_valid(r->kv));
 }
 
-static void rig_open(rig *r, bool is_settled)
+static void rig_open(rig *r, snug_kv_coding coding, bool is_settled)
 {
-    const snug_kv_coding planes = { SNUG_KV_FORMAT_PLANES, 8, 0 };
     const snug_kv_options options = { .struct_size = sizeof options,
                                       .context_tokens = TOKENS,
-                                      .config = { .key = planes, .value = planes } };
+                                      .config = { .key = coding, .value = coding } };
 
     *r = (rig){ .shape = { LAYERS, r->layer } };
     assert_int_equal(
@@ -101,6 +104,7 @@ static void rig_close(rig *r)
     snug_work_destroy(r->work);
     assert_int_equal(snug_memory_read_all(r->memory).used_bytes, 0);
     snug_memory_destroy(r->memory);
+    free(r->scratch);
 }
 
 /* The most that was resident since reset_peak(). */
@@ -134,10 +138,13 @@ static void check_step(rig *r, const snug_kv_target *target)
 {
     const uint64_t ledger = snug_memory_read(r->memory, SNUG_MEMORY_KV).used_bytes;
     const uint64_t before = anonymous_bytes();
+    snug_kv_demotion foreseen = { .struct_size = sizeof foreseen };
     uint64_t bytes, fell;
 
-    assert_int_equal(snug_kv_demote(r->kv, target, &bytes, NULL), SNUG_OK);
+    assert_int_equal(snug_kv_foresee_demotion(&foreseen, r->kv, target, NULL), SNUG_OK);
+    assert_int_equal(snug_kv_demote_rows(r->kv, target, r->work, r->scratch, &bytes, NULL), SNUG_OK);
     fell = before - anonymous_bytes();
+    assert_int_equal(bytes, foreseen.returned_bytes);
     assert_true(bytes >= (uint64_t)1 << 20);
     assert_int_equal(ledger - snug_memory_read(r->memory, SNUG_MEMORY_KV).used_bytes, bytes);
     if (fell < bytes - bytes / 100 || fell > bytes + bytes / 100)
@@ -154,7 +161,7 @@ static void the_process_shrinks_by_what_is_promised(void **state)
     for (size_t i = 0; i < SNUG_COUNT(steps); i++) {
         rig r;
 
-        rig_open(&r, i == 0);
+        rig_open(&r, planes, i == 0);
         for (int s = 0; steps[i][s]; s++)
             check_step(&r, &(snug_kv_target){ .struct_size = sizeof(snug_kv_target),
                                               .key_bits = steps[i][s],
@@ -173,7 +180,7 @@ static void so_it_does_for_a_side_or_some_layers(void **state)
 
     (void)state;
     TEST_SKIP_UNDER_SANITIZERS();
-    rig_open(&r, true);
+    rig_open(&r, planes, true);
     check_step(&r, &keys);
     check_step(&r, &layers);
     rig_close(&r);
@@ -188,7 +195,7 @@ static void down_to_4_bits_nothing_is_taken_first(void **state)
 
     (void)state;
     TEST_SKIP_UNDER_SANITIZERS();
-    rig_open(&r, true);
+    rig_open(&r, planes, true);
     if (!reset_peak()) {
         rig_close(&r);
         printf("SKIPPED: this kernel does not reset VmHWM (/proc/self/clear_refs)\n");
@@ -200,12 +207,39 @@ static void down_to_4_bits_nothing_is_taken_first(void **state)
     rig_close(&r);
 }
 
+/* Half of a cache of f16, and all of it; the kernel's peak rises by no more than what is foreseen. */
+static void f16_becomes_codes_in_its_own_memory(void **state)
+{
+    const snug_kv_target half = {
+        .struct_size = sizeof half, .layer_count = LAYERS / 2, .key_bits = 8, .value_bits = 4
+    };
+    const snug_kv_target rest = { .struct_size = sizeof rest, .key_bits = 8, .value_bits = 8 };
+    snug_kv_demotion foreseen = { .struct_size = sizeof foreseen };
+    bool can_reset;
+    uint64_t before;
+    rig r;
+
+    (void)state;
+    TEST_SKIP_UNDER_SANITIZERS();
+    rig_open(&r, f16, true);
+    can_reset = reset_peak();
+    before = can_reset ? peak_bytes() : 0;
+    assert_int_equal(snug_kv_foresee_demotion(&foreseen, r.kv, &half, NULL), SNUG_OK);
+    assert_true(foreseen.extra_bytes < 4 * (uint64_t)SNUG_TILE_TOKENS * WIDTH);
+    check_step(&r, &half);
+    check_step(&r, &rest);
+    if (can_reset)
+        assert_true(peak_bytes() < before + foreseen.extra_bytes + 256 * 1024);
+    rig_close(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_process_shrinks_by_what_is_promised),
         cmocka_unit_test(so_it_does_for_a_side_or_some_layers),
         cmocka_unit_test(down_to_4_bits_nothing_is_taken_first),
+        cmocka_unit_test(f16_becomes_codes_in_its_own_memory),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -198,6 +198,45 @@ static void a_demoted_cache_stays_so(void **state)
     }
 }
 
+/* f16 that became codes is loaded into a cache that was made as the first one was, or the other way round. */
+static void a_cache_that_became_codes_stays_so(void **state)
+{
+    static const snug_kv_retention kept[] = { ALL, ROTATING(400, 20), CHUNKED(320) };
+    const snug_kv_target target = { .struct_size = sizeof target,
+                                    .key_bits = 5,
+                                    .value_bits = 3,
+                                    .first_exact_tokens = 16,
+                                    .recent_exact_tokens = 70 };
+    const snug_kv_target other = { .struct_size = sizeof other, .value_bits = 8 };
+
+    (void)state;
+    for (size_t i = 0; i < 2 * SNUG_COUNT(kept); i++) {
+        const coded_case c = { "f16", { F16, F16, 0, 0, kept[i / 2] }, 64, 0 };
+        rig before, after;
+        buffer saved;
+
+        rig_open(&before, &c, TOKENS, 100, 1);
+        rig_open(&after, &c, TOKENS, 100, 1);
+        compute_to(&before, 500, 100);
+        compute_to(&after, 300, 100);
+        if (i % 2 == 0)
+            assert_int_equal(
+                snug_kv_demote_rows(before.kv, &target, before.work, before.thread_scratch, NULL, NULL),
+                SNUG_OK);
+        assert_int_equal(snug_kv_demote_rows(after.kv, &other, after.work, after.thread_scratch, NULL, NULL),
+                         SNUG_OK);
+        saved = save(&before);
+        assert_int_equal(load(&after, &saved, NULL), SNUG_OK);
+        assert_int_equal(snug_kv_committed_bytes(before.kv), snug_kv_committed_bytes(after.kv));
+        compute_to(&before, TOKENS, 100);
+        compute_to(&after, TOKENS, 100);
+        assert_same_from(&before, &after, 500);
+        rig_close(&before);
+        rig_close(&after);
+        free(saved.at);
+    }
+}
+
 static void another_kind_of_cache_is_refused(void **state)
 {
     snug_error error = { SNUG_OK, "" };
@@ -237,7 +276,8 @@ static void another_kind_of_cache_is_refused(void **state)
 /* Every cut is refused; changed figures are, or they make a cache that can go on. */
 static void damage_does_no_harm(void **state)
 {
-    static const size_t chosen[] = { 3, 6, 13, 16, 19, 20 };
+    static const size_t chosen[] = { 18, 3, 6, 13, 16, 19, 20 };
+    const snug_kv_target target = { .struct_size = sizeof target, .key_bits = 8, .value_bits = 3 };
     snug_random random = { 7 };
 
     (void)state;
@@ -250,6 +290,10 @@ static void damage_does_no_harm(void **state)
         rig_open(&after, case_at(chosen[i]), TOKENS, 100, 1);
         compute_to(&before, 500, 100);
         (void)snug_kv_truncate(before.kv, 470);
+        if (i == 0) /* f16 that became codes */
+            assert_int_equal(
+                snug_kv_demote_rows(before.kv, &target, before.work, before.thread_scratch, NULL, NULL),
+                SNUG_OK);
         saved = save(&before);
         for (size_t bytes = 0; bytes < saved.bytes; bytes += bytes < figures ? 1 : saved.bytes / 50)
             assert_int_equal(load(&after, &(buffer){ saved.at, bytes, 0 }, NULL), SNUG_ERR_CORRUPT);
@@ -281,6 +325,7 @@ int main(void)
         cmocka_unit_test(a_rewound_cache_is_saved_as_it_is),
         cmocka_unit_test(a_loaded_cache_goes_back_as_far),
         cmocka_unit_test(a_demoted_cache_stays_so),
+        cmocka_unit_test(a_cache_that_became_codes_stays_so),
         cmocka_unit_test(another_kind_of_cache_is_refused),
         cmocka_unit_test(damage_does_no_harm),
     };

@@ -608,6 +608,40 @@ static void a_converted_session_goes_on(void **state)
     rig_close(&plain);
 }
 
+/* In flight, and as a session that was made so: it goes on in the same way, near the f16 one. */
+static void a_demoted_session_goes_on(void **state)
+{
+    const snug_kv_target target = {
+        .struct_size = sizeof target, .key_bits = 8, .value_bits = 8, .recent_exact_tokens = 64
+    };
+    snug_kv_demotion foreseen = { .struct_size = sizeof foreseen };
+    snug_kv_info info = { .struct_size = sizeof info };
+    snug_error error = { SNUG_OK, "" };
+    uint32_t ids[600];
+    uint64_t before, bytes;
+    rig plain, r;
+
+    (void)state;
+    rig_open(&plain, 1024, 0);
+    rig_open(&r, 1024, 0);
+    make_ids(ids, 600, 3);
+    eval(&plain, ids, 500);
+    eval(&r, ids, 500);
+    before = snug_kv_committed_bytes(snug_session_kv(r.session));
+    assert_int_equal(snug_kv_foresee_demotion(&foreseen, snug_session_kv(r.session), &target, NULL), SNUG_OK);
+    assert_int_equal(snug_session_demote(r.session, &target, &bytes, &error), SNUG_OK);
+    assert_int_equal(bytes, foreseen.returned_bytes);
+    assert_int_equal(before - snug_kv_committed_bytes(snug_session_kv(r.session)), bytes);
+    assert_int_equal(snug_session_tokens(r.session), 500);
+    assert_non_null(snug_session_logits(r.session));
+    snug_kv_read_info(&info, snug_session_kv(r.session));
+    assert_int_equal(info.config.key.format, SNUG_KV_FORMAT_PLANES);
+    assert_int_equal(info.config.recent_exact_tokens, 64);
+    assert_true(next_difference(&r, &plain, ids[500]) < 0.2f);
+    rig_close(&r);
+    rig_close(&plain);
+}
+
 static void a_rewound_rotating_session_computes_again_what_is_lost(void **state)
 {
     recomputes told = { 0 };
@@ -661,6 +695,7 @@ int main(void)
         cmocka_unit_test(tokens_appended_beyond_the_limit_compute_all_again),
         cmocka_unit_test(exact_mode_follows_the_length_reached),
         cmocka_unit_test(a_converted_session_goes_on),
+        cmocka_unit_test(a_demoted_session_goes_on),
         cmocka_unit_test(a_rewound_rotating_session_computes_again_what_is_lost),
     };
 
