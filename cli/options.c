@@ -8,6 +8,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <snug/memory.h>
+
 #include "base/status.h"
 #include "cli/value.h"
 
@@ -145,8 +147,23 @@ static snug_status out_of_range(const cli_option_row *row, const char *text, snu
     if (row->most >= (double)UINT32_MAX)
         SNUG_FAIL(error, SNUG_ERR_ARGUMENT, "--%s takes a whole number from %.0f up%s, not \"%.60s\"",
                   row->long_name, row->least, row->most > (double)UINT32_MAX ? "" : " to 4294967295", text);
-    SNUG_FAIL(error, SNUG_ERR_ARGUMENT, "--%s takes a %snumber from %.0f to %.0f, not \"%.60s\"",
-              row->long_name, row->kind == CLI_COUNT ? "whole " : "", row->least, row->most, text);
+    SNUG_FAIL(error, SNUG_ERR_ARGUMENT, "--%s takes a %snumber from %g to %g, not \"%.60s\"", row->long_name,
+              row->kind == CLI_COUNT ? "whole " : "", row->least, row->most, text);
+}
+
+/* A part of what this process may use, as it is now. */
+static snug_status size_of_part(uint64_t *bytes_out, const cli_option_row *row, double percent,
+                                snug_error *error)
+{
+    snug_memory_state state;
+
+    snug_memory_read_state(&state, NULL);
+    if (state.limit_bytes >= SNUG_MEMORY_NO_LIMIT)
+        SNUG_FAIL(error, SNUG_ERR_ARGUMENT,
+                  "--%s %g%%: this system does not say how much memory there is; give a size such as 2G",
+                  row->long_name, percent);
+    *bytes_out = (uint64_t)((double)state.limit_bytes * percent / 100.0);
+    return SNUG_OK;
 }
 
 static snug_status read_value(cli_options *options, const cli_option_row *row, const char *text,
@@ -166,9 +183,11 @@ static snug_status read_value(cli_options *options, const cli_option_row *row, c
         memcpy(field, &count, sizeof count);
         return SNUG_OK;
     case CLI_SIZE:
-        if (!cli_value_size(&count, text) || count == 0)
-            SNUG_FAIL(error, SNUG_ERR_ARGUMENT, "--%s takes a size such as 512M or 1.5GiB, not \"%.60s\"",
-                      row->long_name, text);
+        if (strchr(row->argument, '%') && cli_value_percent(&number, text))
+            SNUG_TRY(size_of_part(&count, row, number, error));
+        else if (!cli_value_size(&count, text) || count == 0)
+            SNUG_FAIL(error, SNUG_ERR_ARGUMENT, "--%s takes a size such as 512M or 1.5GiB%s, not \"%.60s\"",
+                      row->long_name, strchr(row->argument, '%') ? ", or a part such as 80%" : "", text);
         memcpy(field, &count, sizeof count);
         return SNUG_OK;
     case CLI_NUMBER:
@@ -218,6 +237,11 @@ static const char *next_word(words_left *left)
     return left->at < left->count ? left->words[left->at++] : NULL;
 }
 
+static bool is_number_next(const words_left *left)
+{
+    return left->at < left->count && left->words[left->at][0] >= '0' && left->words[left->at][0] <= '9';
+}
+
 /* Find a long name, "no-" in front of a switch included. */
 static bool find_long(cli_option_id *id_out, bool *is_undone_out, const char *name)
 {
@@ -248,6 +272,8 @@ static snug_status take_option(cli_options *options, cli_option_id id, bool is_u
             SNUG_FAIL(error, SNUG_ERR_ARGUMENT, "--%s is a switch and takes no value; --no-%s undoes it",
                       row.long_name, row.long_name);
         value = is_undone ? "off" : "on";
+    } else if (!value && row.argument[0] == '[') { /* may be left out: 1 */
+        value = is_number_next(left) ? next_word(left) : "1";
     } else if (!value) {
         value = next_word(left);
         if (!value)

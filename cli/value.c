@@ -54,6 +54,17 @@ bool cli_value_number(double *out, const char *text)
     return true;
 }
 
+bool cli_value_percent(double *out, const char *text)
+{
+    double value;
+    const char *rest = leading_number(&value, text);
+
+    if (!rest || strcmp(rest, "%") != 0 || value <= 0 || value > 100)
+        return false;
+    *out = value;
+    return true;
+}
+
 bool cli_value_size(uint64_t *out, const char *text)
 {
     static const struct {

@@ -16,6 +16,9 @@ bool cli_value_number(double *out, const char *text);
 /* Bytes: K M G T and KiB MiB GiB TiB count in 1024, kB MB GB TB in 1000; a bare number is bytes. */
 bool cli_value_size(uint64_t *out, const char *text);
 
+/* "80%", "12.5%": more than 0, at most 100. */
+bool cli_value_percent(double *out, const char *text);
+
 /* "12.3 MiB", "1.5 GiB", "812 KiB": three digits or so, for reports. */
 typedef struct cli_size_text {
     char text[24];

@@ -26,8 +26,12 @@ refuses 2 '--temperature takes a number from 0 to 100, not "-0.1"' --temperature
 refuses 2 '--temperature takes a number from 0 to 100, not "nan"' --temperature nan
 refuses 2 '--top-p takes a number from 0 to 1, not "1.5"' --top-p=1.5
 refuses 2 '--threads takes a whole number from 1 to 1024, not "0"' --threads 0
-refuses 2 '--memory-limit takes a size such as 512M or 1.5GiB, not "lots"' --memory-limit lots
-refuses 2 '--memory-limit takes a size such as 512M or 1.5GiB, not "0"' --memory-limit 0
+refuses 2 \
+    '--memory-limit takes a size such as 512M or 1.5GiB, or a part such as 80%, not "lots"' \
+    --memory-limit lots
+refuses 2 \
+    '--memory-limit takes a size such as 512M or 1.5GiB, or a part such as 80%, not "0"' \
+    --memory-limit 0
 refuses 2 '--json is a switch and takes no value; --no-json undoes it' --json=1
 refuses 2 '--prompt and --prompt-ids are two prompts; give one' -p a --prompt-ids b
 refuses 2 'the prompt is empty' -p ''
