@@ -7,6 +7,7 @@
 
 #include <snug/catalog.h>
 
+#include "cli/options.h"
 #include "cli/output.h"
 
 /* With its own ledger; close both. */
@@ -18,5 +19,14 @@ typedef struct cli_catalog {
 
 cli_exit cli_catalog_open(cli_catalog *out);
 void cli_catalog_close(cli_catalog *catalog);
+
+/*
+ * Where the model of --model lies: a path, or what llm-tool models and pull call it, if it is on this
+ * machine.
+ */
+cli_exit cli_catalog_find_model(char *path_out, size_t capacity, const char *name);
+
+/* Without --model: the best on this machine that fits, the bundled one at least. Says which and why. */
+cli_exit cli_catalog_choose_model(char *path_out, size_t capacity, const cli_options *options);
 
 #endif /* SNUG_CLI_CATALOG_H */

@@ -11,8 +11,8 @@
 #include "cli/input.h"
 #include "cli/cache.h"
 #include "cli/cache_file.h"
+#include "cli/catalog.h"
 #include "cli/choice.h"
-#include "cli/system.h"
 #include "cli/value.h"
 
 /* Sampling where neither the user nor the model says anything. */
@@ -21,22 +21,9 @@
 cli_exit cli_engine_find_model(cli_engine *engine, const cli_options *options)
 {
     *engine = (cli_engine){ .options = options };
-    if (options->model) {
-        if (strlen(options->model) >= sizeof engine->path)
-            return cli_fail(CLI_USAGE, "the path of --model is longer than %zu bytes",
-                            sizeof engine->path - 1);
-        snprintf(engine->path, sizeof engine->path, "%s", options->model);
-        return CLI_DONE;
-    }
-    if (!cli_bundled_model(engine->path, sizeof engine->path))
-        return cli_fail(CLI_BAD_INPUT,
-                        "the bundled model is not where it belongs (%s); name one with --model",
-                        engine->path);
-    if (!options->quiet)
-        cli_note("no --model given: using the bundled one, %s.\n"
-                 "          It is tiny and tells short stories; for anything else give --model PATH.",
-                 engine->path);
-    return CLI_DONE;
+    if (options->model)
+        return cli_catalog_find_model(engine->path, sizeof engine->path, options->model);
+    return cli_catalog_choose_model(engine->path, sizeof engine->path, options);
 }
 
 cli_exit cli_engine_open(cli_engine *engine, const cli_options *options)

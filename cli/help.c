@@ -22,8 +22,8 @@ void cli_help_tool(FILE *out)
     fputs("\n"
           "llm-tool COMMAND --help lists the options of a command; man llm-tool says it all.\n\n"
           "  llm-tool --prompt \"Tell me a story about a dog named Max.\"\n"
-          "  llm-tool chat --model PATH\n"
-          "  llm-tool plan --model PATH --context 4096\n\n"
+          "  llm-tool chat --model NAME\n"
+          "  llm-tool plan --model NAME --context 4096\n\n"
           "exit status: 0 done, 1 failed, 2 wrong usage, 3 does not fit, 4 bad input file, 5 interrupted,\n"
           "6 suspended to disk\n",
           out);

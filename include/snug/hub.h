@@ -74,6 +74,13 @@ SNUG_API void snug_hub_list(const char *cache_folder, bool (*visit)(void *user, 
                             void *user);
 
 /*
+ * Where a repository that was fetched can be opened: its snapshot's folder, or `file` in it. False when it
+ * is not there, or nothing in it that could be opened.
+ */
+SNUG_API bool snug_hub_locate(char *path_out, size_t capacity, const char *cache_folder,
+                              const char *repository, const char *file);
+
+/*
  * Delete what is there of a repository, or, with `file`, that file alone. `*bytes_out` is what that freed.
  * Errors: ARGUMENT, IO (not there; another process is fetching it).
  */

@@ -60,8 +60,8 @@ static void find_installed(snug_catalog *catalog)
             catalog_source *source = &catalog->models[i].source[s];
 
             if (source->repository[0] &&
-                !snug_catalog_locate(source->path, sizeof source->path, catalog->cache_folder,
-                                     source->repository, source->file))
+                !snug_hub_locate(source->path, sizeof source->path, catalog->cache_folder, source->repository,
+                                 source->file))
                 source->path[0] = '\0';
         }
 }

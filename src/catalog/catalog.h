@@ -6,6 +6,7 @@
 #define SNUG_SRC_CATALOG_CATALOG_H
 
 #include <snug/catalog.h>
+#include <snug/hub.h>
 
 #include "base/json.h"
 #include "base/str.h"
@@ -57,11 +58,6 @@ struct snug_catalog {
 /* src/catalog/catalog.json. */
 extern const char snug_catalog_text[];
 extern const size_t snug_catalog_text_bytes;
-
-/* Where a source of that repository and file would be opened, if it is there completely enough to be found:
- * false otherwise. Resolves refs/main, else the last snapshot by name. */
-bool snug_catalog_locate(char *path_out, size_t capacity, const char *cache_folder, const char *repository,
-                         const char *file);
 
 /* CACHE/models--ORG--NAME, and in it the snapshot that refs/main names; false when too long, or not there. */
 bool snug_catalog_repository_folder(char *out, size_t capacity, const char *cache_folder,

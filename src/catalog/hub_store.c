@@ -119,7 +119,7 @@ static snug_status remove_file(uint64_t *bytes_out, const char *cache_folder, co
     snug_os_file_info info;
     const char *hash;
 
-    if (!snug_catalog_locate(path, sizeof path, cache_folder, repository, file) ||
+    if (!snug_hub_locate(path, sizeof path, cache_folder, repository, file) ||
         !snug_os_file_look(&info, path))
         SNUG_FAIL(error, SNUG_ERR_IO, "%.120s:%.120s is not on this machine", repository, file);
     if (snug_os_read_link(target, sizeof target, path)) {

@@ -119,16 +119,37 @@ bool snug_catalog_snapshot(char *out, size_t capacity, const char *cache_folder,
     return bytes > 0 && (size_t)bytes < capacity;
 }
 
-bool snug_catalog_locate(char *path_out, size_t capacity, const char *cache_folder, const char *repository,
-                         const char *file)
+static bool is_gguf(void *user, const char *name)
 {
-    char snapshot[CATALOG_PATH_BYTES], path[CATALOG_PATH_BYTES];
+    bool *is_there = user;
+
+    *is_there = name[0] != '.';
+    return !*is_there;
+}
+
+/* What snug_model_open() takes: config.json, or GGUF files. */
+static bool is_model_folder(const char *folder)
+{
+    char path[CATALOG_PATH_BYTES];
+    bool is_there = false;
+
+    if (join(path, sizeof path, folder, "/config.json") && snug_os_is_file(path))
+        return true;
+    return snug_os_list_folder(folder, "", ".gguf", is_gguf, &is_there) && is_there;
+}
+
+bool snug_hub_locate(char *path_out, size_t capacity, const char *cache_folder, const char *repository,
+                     const char *file)
+{
+    char snapshot[CATALOG_PATH_BYTES];
     int bytes;
 
-    if (!cache_folder[0] || !snug_catalog_snapshot(snapshot, sizeof snapshot, cache_folder, repository))
+    if (!cache_folder[0] || !snug_hub_is_repository(snug_str_from(repository)) ||
+        (file[0] && !snug_hub_is_file(snug_str_from(file))) ||
+        !snug_catalog_snapshot(snapshot, sizeof snapshot, cache_folder, repository))
         return false;
-    bytes = snprintf(path, sizeof path, "%s/%s", snapshot, file[0] ? file : "config.json");
-    if (bytes < 0 || (size_t)bytes >= sizeof path || !snug_os_is_file(path))
-        return false;
-    return join(path_out, capacity, file[0] ? path : snapshot, "");
+    if (!file[0])
+        return is_model_folder(snapshot) && join(path_out, capacity, snapshot, "");
+    bytes = snprintf(path_out, capacity, "%s/%s", snapshot, file);
+    return bytes > 0 && (size_t)bytes < capacity && snug_os_is_file(path_out);
 }

@@ -54,6 +54,18 @@ is 'status with a catalogue of the user' "$status" 0
 is 'its name' "$(json candidates.0.name)" tiny
 is 'its path' "$(json candidates.0.path)" "$snapshot"
 is 'chosen' "$(json chosen)" tiny
+# Without --model it is what runs, and the reason is said.
+run plan
+is 'status without a model' "$status" 0
+has 'the reason' "$err" 'llm-tool: no --model given: tiny is the best that fits: needs '
+has 'the path' "$out" "$snapshot: qwen3"
+run plan --model tiny
+is 'status by its name' "$status" 0
+run plan --model ME/tiny
+is 'status by its repository' "$status" 0
+# Nothing but the bundled one fits into so little, if that.
+run generate --prompt 'Tell me a story.' --max-tokens 1 --memory-limit 4M
+has 'the bundled one' "$err" 'mini'
 
 echo '{' >"$work/config/snug/catalog.json"
 run models

@@ -58,6 +58,14 @@ done
 [ ! -e "$(snapshot_of mini)/README.md" ] || fail 'mini: nothing that is not needed' ''
 run plan -m "$out"
 is 'a plan of what was fetched' "$status" 0
+run generate --model test/mini --prompt 'Tell me a story.' --max-tokens 4 --quiet
+is 'status of a run by its name' "$status" 0
+[ -n "$out" ] || fail 'a run by its name writes' ''
+run plan --model test/plain
+is 'status of a model that is not here' "$status" 4
+run plan --model qwen3-4b
+is 'status of a known model that is not here' "$status" 4
+is 'its sentence' "$err" 'llm-tool: qwen3-4b is not on this machine; fetch it: llm-tool pull qwen3-4b'
 run models --installed
 has 'it is listed' "$out" 'test/mini'
 
