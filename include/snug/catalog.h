@@ -11,8 +11,10 @@
 #ifndef SNUG_CATALOG_H
 #define SNUG_CATALOG_H
 
+#include <snug/hub.h>
 #include <snug/plan.h>
 #include <snug/pressure.h>
+#include <snug/text.h>
 
 SNUG_BEGIN_DECLS
 
@@ -129,6 +131,87 @@ SNUG_API size_t snug_catalog_chosen(const snug_catalog_choice *choice);
 SNUG_API const char *snug_catalog_explanation(const snug_catalog_choice *choice);
 /* What the candidates were measured against. */
 SNUG_API uint64_t snug_catalog_limit_bytes(const snug_catalog_choice *choice);
+
+/* --- loaded models -------------------------------------------------------------------------------------- */
+
+/*
+ * Models and their tokenizers, kept loaded up to a number of bytes: mapped weights and what the ledger
+ * holds for them. A load makes room by closing those that nobody uses, the one that was used longest ago
+ * first, and never one that is in use. Who loads a loaded model gets the same one.
+ *
+ * Threads: one at a time per pool; what it hands out is read-only and may be used by any.
+ */
+typedef struct snug_pool snug_pool;
+
+typedef enum snug_load_phase {
+    SNUG_LOAD_RESOLVE = 0,  /* which model, and where it is */
+    SNUG_LOAD_DOWNLOAD = 1, /* bytes of the files; checked as they come */
+    SNUG_LOAD_MAP = 2,      /* headers and tables; the tokenizer */
+    SNUG_LOAD_WARM = 3,     /* bytes of the weights, read into memory */
+    SNUG_LOAD_READY = 4,
+} snug_load_phase;
+
+typedef struct snug_load_progress {
+    snug_load_phase phase;
+    double fraction; /* of this phase, 0 to 1 */
+    uint64_t done_bytes;
+    uint64_t total_bytes; /* 0: this phase has none, or they are not known yet */
+} snug_load_progress;
+
+typedef struct snug_load_options {
+    size_t struct_size;
+    snug_model_options model;
+    bool may_pull;               /* fetch it when it is not on this machine; `hub` says how */
+    bool is_warm;                /* read the weights, so that the first answer is as fast as the others */
+    const snug_hub_options *hub; /* its callbacks are not used: those below are */
+    /* False ends the load with CANCELLED. */
+    bool (*keep_going)(void *user);
+    void (*on_progress)(void *user, const snug_load_progress *progress);
+    void *user;
+} snug_load_options;
+
+/* One use of a loaded model. */
+typedef struct snug_loaded {
+    snug_model *model;
+    snug_text *text;
+    size_t place; /* of the pool's own */
+} snug_loaded;
+
+/* `catalog` and `memory` must outlive it. budget_bytes 0: no limit but the ledger's. */
+SNUG_API SNUG_MUST_CHECK snug_status snug_pool_create(snug_pool **pool_out, snug_memory *memory,
+                                                      const snug_catalog *catalog, uint64_t budget_bytes,
+                                                      snug_error *error);
+/* Closes all that is loaded; asserts that nothing is in use. NULL is allowed. */
+SNUG_API void snug_pool_destroy(snug_pool *pool);
+
+/*
+ * Load a model by its name in the catalogue, its repository or its path, and hold it until
+ * snug_pool_release(). Errors: those of opening and fetching; OVER_LIMIT when what is in use leaves too
+ * little room, with the figures.
+ */
+SNUG_API SNUG_MUST_CHECK snug_status snug_catalog_load(snug_loaded *loaded_out, snug_pool *pool,
+                                                       const char *name, const snug_load_options *options,
+                                                       snug_error *error);
+/* The one that snug_catalog_best() chooses. `why_out`, 512 bytes or NULL, gets the sentence why. */
+SNUG_API SNUG_MUST_CHECK snug_status snug_catalog_load_best(snug_loaded *loaded_out, snug_pool *pool,
+                                                            const snug_catalog_query *query,
+                                                            const snug_load_options *options, char *why_out,
+                                                            snug_error *error);
+/* The use is over; it stays loaded until its room is needed. */
+SNUG_API void snug_pool_release(snug_pool *pool, snug_loaded *loaded);
+
+/* Close what nobody uses until at most `bytes` are held; returns the bytes that were given up. */
+SNUG_API uint64_t snug_pool_trim(snug_pool *pool, uint64_t bytes);
+
+typedef struct snug_pool_count {
+    size_t models; /* loaded */
+    size_t models_in_use;
+    uint64_t used_bytes; /* of all that are loaded */
+    uint64_t loads;      /* that opened files, since the pool was made */
+    uint64_t evictions;
+} snug_pool_count;
+
+SNUG_API snug_pool_count snug_pool_read(const snug_pool *pool);
 
 SNUG_END_DECLS
 #endif /* SNUG_CATALOG_H */
