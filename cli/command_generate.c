@@ -12,14 +12,13 @@
 #include "cli/cache_file.h"
 #include "cli/choice.h"
 #include "cli/engine.h"
-#include "cli/input.h"
+#include "cli/prompt.h"
 #include "cli/report.h"
 #include "cli/system.h"
 
 typedef struct generation {
     cli_engine engine;
-    cli_buffer prompt;
-    cli_ids prompt_ids;
+    cli_prompt prompt;
     cli_ids answer_ids;
     cli_buffer answer; /* only for JSON */
     bool is_json;
@@ -42,89 +41,20 @@ static cli_exit read_stored_ids(generation *run)
     if (!info->is_unfinished)
         return cli_fail(CLI_USAGE, "the answer of %s had come to its end: there is nothing to go on with",
                         run->stored->id);
-    if (cli_ids_alloc(&run->prompt_ids, count, &error) != SNUG_OK)
+    if (cli_ids_alloc(&run->prompt.ids, count, &error) != SNUG_OK)
         return cli_fail_error(&error);
-    memcpy(run->prompt_ids.id, info->ids, count * sizeof *info->ids);
-    run->prompt_ids.count = count;
+    memcpy(run->prompt.ids.id, info->ids, count * sizeof *info->ids);
+    run->prompt.ids.count = count;
     return CLI_DONE;
 }
 
 static cli_exit read_prompt(generation *run, const cli_options *options)
 {
-    snug_error error = { SNUG_OK, "" };
-
     if (run->stored)
         return read_stored_ids(run);
     if (!options->prompt && !options->prompt_ids && cli_cache_file_is_there(options))
         return CLI_DONE; /* it goes on where the file ends */
-    if (!options->prompt == !options->prompt_ids)
-        return cli_fail(CLI_USAGE,
-                        options->prompt
-                            ? "--prompt and --prompt-ids are two prompts; give one"
-                            : "there is no prompt: --prompt TEXT, --prompt @FILE, or --prompt - for "
-                              "standard input (llm-tool --help says more)");
-    if (options->prompt && cli_read_text(&run->prompt, options->prompt, "the prompt", &error) != SNUG_OK)
-        return cli_fail_error(&error);
-    if (options->prompt_ids && cli_read_ids(&run->prompt_ids, options->prompt_ids, &error) != SNUG_OK)
-        return cli_fail_error(&error);
-    if ((options->prompt && run->prompt.bytes == 0) || (options->prompt_ids && run->prompt_ids.count == 0))
-        return cli_fail(CLI_USAGE, "the prompt is empty");
-    return CLI_DONE;
-}
-
-static snug_status encode(generation *run, const char *text, size_t bytes, unsigned flags, snug_error *error)
-{
-    const size_t capacity = snug_text_encode_bound(run->engine.text, bytes);
-
-    SNUG_TRY(cli_ids_alloc(&run->prompt_ids, capacity, error));
-    return snug_text_encode(run->engine.text, run->prompt_ids.id, capacity, &run->prompt_ids.count, text,
-                            bytes, flags, error);
-}
-
-static snug_status encode_chat(generation *run, const cli_options *options, snug_error *error)
-{
-    const snug_message messages[] = { { "system", options->system }, { "user", run->prompt.data } };
-    const snug_chat_options chat = { .struct_size = sizeof chat, .guards_tokens = true };
-    const size_t skipped = options->system ? 0 : 1;
-    char *rendered;
-    size_t bytes;
-    snug_status status;
-
-    if (strlen(run->prompt.data) != run->prompt.bytes)
-        SNUG_FAIL(error, SNUG_ERR_ARGUMENT,
-                  "the prompt has a zero byte at position %zu, which a chat message "
-                  "cannot hold; --raw takes it",
-                  strlen(run->prompt.data));
-    SNUG_TRY(
-        snug_text_chat(run->engine.text, &rendered, &bytes, messages + skipped, 2 - skipped, &chat, error));
-    status = encode(run, rendered, bytes, SNUG_ENCODE_GUARDED, error);
-    snug_text_free_string(run->engine.text, rendered);
-    return status;
-}
-
-static cli_exit encode_prompt(generation *run, const cli_options *options)
-{
-    snug_error error = { SNUG_OK, "" };
-    snug_status status;
-
-    if (!options->prompt)
-        return CLI_DONE;
-    if (options->raw && options->system)
-        return cli_fail(CLI_USAGE, "--system needs the chat template that --raw leaves out");
-    if (options->raw || !snug_text_has_chat(run->engine.text, &error)) {
-        if (!options->raw && !options->quiet)
-            cli_note(
-                "this model has no chat template that can be used%s%s: the prompt is continued as plain text",
-                error.text[0] ? ": " : "", error.text);
-        if (options->system)
-            return cli_fail(CLI_USAGE, "--system needs a chat template");
-        status = encode(run, run->prompt.data, run->prompt.bytes, SNUG_ENCODE_ADD_SPECIAL, &error);
-    } else {
-        status = encode_chat(run, options, &error);
-    }
-    if (status == SNUG_OK && run->prompt_ids.count == 0)
-        return cli_fail(CLI_USAGE, "the prompt has no tokens");
-    return status == SNUG_OK ? CLI_DONE : cli_fail_error(&error);
+    return cli_prompt_read(&run->prompt, options);
 }
 
 /* What the cache file holds is the prompt where there is no other. */
@@ -135,10 +65,10 @@ static cli_exit continue_cache_file(generation *run)
 
     if (snug_session_tokens(session) == 0)
         return cli_fail(CLI_USAGE, "there is no prompt, and the cache file holds no tokens to go on from");
-    if (cli_ids_alloc(&run->prompt_ids, snug_session_tokens(session), &error) != SNUG_OK)
+    if (cli_ids_alloc(&run->prompt.ids, snug_session_tokens(session), &error) != SNUG_OK)
         return cli_fail_error(&error);
-    run->prompt_ids.count = snug_session_tokens(session);
-    memcpy(run->prompt_ids.id, snug_session_ids(session), run->prompt_ids.count * sizeof *run->prompt_ids.id);
+    run->prompt.ids.count = snug_session_tokens(session);
+    memcpy(run->prompt.ids.id, snug_session_ids(session), run->prompt.ids.count * sizeof *run->prompt.ids.id);
     return CLI_DONE;
 }
 
@@ -261,8 +191,8 @@ static cli_exit answer(generation *run, const cli_options *options)
         return cli_fail_error(&error);
     cli_suspend_prepare(&run->note, &run->engine, NULL);
     run->result.struct_size = sizeof run->result;
-    status = snug_session_generate(&run->result, run->engine.session, run->engine.text, run->prompt_ids.id,
-                                   run->prompt_ids.count, run->answer_ids.id, &generate, &error);
+    status = snug_session_generate(&run->result, run->engine.session, run->engine.text, run->prompt.ids.id,
+                                   run->prompt.ids.count, run->answer_ids.id, &generate, &error);
     if (status == SNUG_ERR_OVER_LIMIT || status == SNUG_ERR_NO_MEMORY)
         return suspend(run, &error);
     if (status != SNUG_OK && status != SNUG_ERR_CANCELLED) {
@@ -327,9 +257,9 @@ static cli_exit prepare(generation *run, const cli_options *options)
     if (status == CLI_DONE)
         status = open_text(run, options);
     if (status == CLI_DONE)
-        status = encode_prompt(run, options);
+        status = cli_prompt_encode(&run->prompt, &run->engine);
     request.prompt_tokens =
-        (uint32_t)(run->prompt_ids.count < UINT32_MAX ? run->prompt_ids.count : UINT32_MAX);
+        (uint32_t)(run->prompt.ids.count < UINT32_MAX ? run->prompt.ids.count : UINT32_MAX);
     request.max_tokens = wanted_tokens(run, options);
     if (status == CLI_DONE)
         status = cli_engine_plan(&run->engine, &request);
@@ -369,9 +299,8 @@ static cli_exit run_all(const cli_options *options, const cli_stored *stored)
     if (status == CLI_DONE)
         status = keep(&run, answer(&run, options));
     cli_engine_close(&run.engine);
-    cli_ids_free(&run.prompt_ids);
     cli_ids_free(&run.answer_ids);
-    cli_buffer_free(&run.prompt);
+    cli_prompt_free(&run.prompt);
     cli_buffer_free(&run.answer);
     cli_buffer_free(&run.note);
     return status;

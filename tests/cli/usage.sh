@@ -14,7 +14,7 @@ refuses 2 'generate has no option --max-token; did you mean --max-tokens?' gener
 refuses 2 'generate has no option --xyzzy; llm-tool generate --help lists all' --xyzzy
 refuses 2 'generate has no option -z; llm-tool generate --help lists all' -z
 refuses 2 'generate has no option --depth: it belongs to bench' generate --depth 3
-refuses 2 'plan has no option --seed: it belongs to generate, chat' plan --seed 1
+refuses 2 'plan has no option --seed: it belongs to generate, chat, profile' plan --seed 1
 refuses 2 '--max-tokens needs a value: --max-tokens N' --max-tokens
 refuses 2 '--max-tokens takes a whole number from 0 up to 4294967295, not "-1"' --max-tokens -1
 refuses 2 '--max-tokens takes a whole number from 0 up to 4294967295, not "9x"' --max-tokens=9x
