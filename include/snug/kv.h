@@ -117,9 +117,12 @@ SNUG_API SNUG_MUST_CHECK snug_status snug_kv_estimate(uint64_t *bytes_out, const
                                                       const snug_kv_options *options, uint32_t tokens,
                                                       snug_error *error);
 
-SNUG_API uint32_t snug_kv_tokens(const snug_kv *kv);          /* of the conversation so far */
-SNUG_API uint32_t snug_kv_context_tokens(const snug_kv *kv);  /* the most it can have */
-SNUG_API uint64_t snug_kv_committed_bytes(const snug_kv *kv); /* in the ledger now */
+SNUG_API uint32_t snug_kv_tokens(const snug_kv *kv);         /* of the conversation so far */
+SNUG_API uint32_t snug_kv_context_tokens(const snug_kv *kv); /* the most it can have */
+/* In the ledger now, for this cache alone: what goes back when it is destroyed. */
+SNUG_API uint64_t snug_kv_committed_bytes(const snug_kv *kv);
+/* In the ledger for this cache and for others that were forked from it, or it from them. */
+SNUG_API uint64_t snug_kv_shared_bytes(const snug_kv *kv);
 
 /*
  * What snug_kv_committed_bytes() will be when the conversation has `tokens` tokens, no fewer than now, if the

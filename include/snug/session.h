@@ -110,6 +110,18 @@ SNUG_API const float *snug_session_logits(const snug_session *session);
 SNUG_API uint32_t snug_session_truncate(snug_session *session, uint32_t tokens);
 
 /*
+ * A second session that continues from the tokens of `from`, with the same options; *session_out is destroyed
+ * like any other, in any order. The cache is there once: each session takes memory only for what it adds, a
+ * tile of 64 tokens at a time, and either may be continued, truncated, demoted, converted, saved and forked.
+ * So one session that has computed a long prompt can begin many. Cost: no pass over data; scratch and threads
+ * as for any session. Fewer bits than what others share give memory back when the last of them has no more.
+ * Threads: `from` may not be used meanwhile; afterwards each may be used by a thread of its own. Errors:
+ * OVER_LIMIT, NO_MEMORY: nothing changed.
+ */
+SNUG_API SNUG_MUST_CHECK snug_status snug_session_fork(snug_session **session_out, snug_session *from,
+                                                       snug_error *error);
+
+/*
  * Keep the conversation in another kind of cache from now on; AUTO as in snug_session_options. What was codes
  * stays as exact as the codes were. Cost: each tile decoded and encoded; both caches are there meanwhile.
  * Errors: ARGUMENT, UNSUPPORTED (also when tokens that the new cache would see have been given up),

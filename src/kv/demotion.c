@@ -165,8 +165,10 @@ static uint64_t extra_of(const snug_kv *kv, const snug_kv_store *store, const sn
     const uint64_t after = snug_kv_side_bytes(next, as, kv->tiles);
     uint64_t bytes = 0;
 
-    if (as->has_codes && !side->has_codes)
-        return snug_kv_recode_extra(as) + (after > before ? after - before : 0);
+    if (as->has_codes && !side->has_codes) /* shared rows leave no pages for codes */
+        return snug_kv_recode_extra(as) + (side->exact_pages.shared ? after
+                                           : after > before         ? after - before
+                                                                    : 0);
     if (as->has_codes && side->coding.bits >= 4 && as->coding.bits < 4)
         for (int i = SNUG_CODES_T2; i < SNUG_CODES_PLANE_COUNT; i++)
             if (snug_codes_has_plane(as->coding.bits, (snug_codes_plane)i))

@@ -58,6 +58,20 @@ void snug_kv_set_tokens(snug_kv *kv, uint32_t tokens);
 void snug_kv_settle(snug_kv *kv, uint32_t pages);
 
 /*
+ * A second cache that continues from the tokens of `from`. What both have is there once: pages are shared
+ * until one of them writes, in whole tiles. Either may then be grown, truncated, demoted, converted, saved,
+ * forked and destroyed, in any order, and holds what it would hold had it been computed alone. Cost: some
+ * system calls per arena, no pass over data; but what `from` added since the last fork is copied once where
+ * that fork is gone. Memory: a table, and address space for a whole cache.
+ *
+ * A write into a tile that is shared copies it first, in snug_kv_grow(). Fewer bits down to 4 take nothing,
+ * and give back when the last cache that shares them has no more either; below 4 bits, and from f16, the
+ * codes are new and the cache's own.
+ * Threads: caches that share may be used by different threads. Errors: OVER_LIMIT, NO_MEMORY.
+ */
+SNUG_MUST_CHECK snug_status snug_kv_fork(snug_kv **kv_out, snug_kv *from, snug_error *error);
+
+/*
  * Fill `to`, empty and of the same model, with the conversation of `from`, whatever their formats and
  * retentions: `to` keeps of it what it would have kept. `thread_scratch` as in snug_kv_attention. Cost: each
  * tile is decoded and, where it becomes codes, encoded. On failure `to` is empty, `from` never changes.

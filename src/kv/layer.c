@@ -293,13 +293,12 @@ uint64_t snug_kv_store_committed(const snug_kv_store *store)
     uint64_t bytes = 0;
 
     for (int i = 0; i < count; i++)
-        bytes += uses[i].arena->committed_bytes;
+        bytes += snug_arena_held_bytes(uses[i].arena);
     return bytes;
 }
 
 bool snug_kv_store_is_valid(const snug_kv_store *store, uint32_t tiles)
 {
-    const size_t page = snug_os_page_bytes();
     arena_use uses[2 * SNUG_KV_ARENAS_MAX];
     const int count = list_all(uses, store, tiles);
 
@@ -309,8 +308,7 @@ bool snug_kv_store_is_valid(const snug_kv_store *store, uint32_t tiles)
         store->coded_end < store->first_tiles || store->coded_before > store->coded_end)
         return false;
     for (int i = 0; i < count; i++)
-        if (uses[i].arena->committed_bytes != snug_round_up(uses[i].tiles * uses[i].tile_bytes, page) ||
-            uses[i].arena->committed_bytes > uses[i].arena->reserved_bytes)
+        if (!snug_arena_has_first(uses[i].arena, uses[i].tiles * uses[i].tile_bytes))
             return false;
     return true;
 }

@@ -260,6 +260,19 @@ typedef struct snug_kv_arena {
 /* Those that a side has at its width: that of rows first, then those of codes. Returns how many. */
 int snug_kv_side_arenas(snug_kv_arena arenas[SNUG_KV_ARENAS_MAX], const snug_kv_side *side);
 
+/*
+ * Before the tokens from `tokens` on, up to `end`, are written: copies of those tiles that other caches share
+ * and that will be written, as rows or as codes (fork.c). On failure nothing changed but where bytes lie.
+ * Errors: OVER_LIMIT, NO_MEMORY.
+ */
+SNUG_MUST_CHECK snug_status snug_kv_store_own(const snug_kv_store *store, uint32_t tokens, uint32_t end,
+                                              snug_error *error);
+/* What it would take. */
+uint64_t snug_kv_store_own_bytes(const snug_kv_store *store, uint32_t tokens, uint32_t end);
+/* The same for the rows of tiles [first, end), and for the first `places` places of rows. */
+SNUG_MUST_CHECK snug_status snug_kv_side_own_rows(const snug_kv_side *side, uint32_t first, uint32_t end,
+                                                  uint32_t places, snug_error *error);
+
 /* The conversation now ends after `tokens` tokens, fewer than before (encoding.c). */
 void snug_kv_store_rewind(snug_kv_store *store, uint32_t tokens);
 

@@ -86,7 +86,7 @@ static snug_status encode_tiles(recode_job *job, uint32_t first_kept, snug_error
 static snug_status move_run(snug_kv_side *side, size_t from, size_t to, size_t count, snug_error *error)
 {
     const size_t bytes = side->exact_tile_bytes;
-    unsigned char *base = side->exact_pages.base;
+    snug_arena *pages = &side->exact_pages;
 
     SNUG_ASSERT(to <= from);
     for (size_t i = 0; i < count && from != to; i++) {
@@ -94,9 +94,8 @@ static snug_status move_run(snug_kv_side *side, size_t from, size_t to, size_t c
 
         SNUG_TRY(snug_arena_commit_range(&side->exact_pages, (to + i) * bytes, moved_end,
                                          "the attention cache in fewer bits", error));
-        memcpy(base + (to + i) * bytes, base + (from + i) * bytes, bytes);
-        snug_arena_release(&side->exact_pages, snug_max_size(from * bytes, moved_end),
-                           (from + i + 1) * bytes);
+        memcpy(pages->base + (to + i) * bytes, snug_arena_at(pages, (from + i) * bytes), bytes);
+        snug_arena_release(pages, snug_max_size(from * bytes, moved_end), (from + i + 1) * bytes);
     }
     return SNUG_OK;
 }
@@ -165,6 +164,10 @@ static snug_status recode(recode_job *job, snug_kv_places exact, uint32_t first_
     const snug_kv *kv = job->kv;
     size_t bytes;
 
+    if (side->exact_pages.shared) /* what stays rows, and the places it will have */
+        SNUG_TRY(snug_kv_side_own_rows(side, snug_kv_store_codes_end(job->store),
+                                       snug_kv_tiles_for(kv->tokens), snug_kv_places_used(&exact, kv->tiles),
+                                       error));
     SNUG_TRY(encode_tiles(job, first_kept, error));
     SNUG_TRY(move_rows(job, &exact, snug_kv_tiles_for(kv->tokens), error));
     side->exact = exact;

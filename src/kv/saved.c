@@ -125,7 +125,7 @@ static int tile_pieces(piece pieces[SNUG_KV_ARENAS_MAX], const snug_kv_side *sid
 
     for (int i = first; i < end; i++)
         pieces[i - first] =
-            (piece){ arenas[i].arena->base + place * arenas[i].tile_bytes, arenas[i].tile_bytes };
+            (piece){ snug_arena_at(arenas[i].arena, place * arenas[i].tile_bytes), arenas[i].tile_bytes };
     return end - first;
 }
 

@@ -17,14 +17,15 @@ snug_tile snug_kv_side_rows(const snug_kv_side *side, uint32_t tile, uint32_t he
     const size_t head_bytes = side->exact_tile_bytes / side->kv_head_count;
 
     return (snug_tile){ .kind = side->rows->kind,
-                        .rows = side->exact_pages.base + place * side->exact_tile_bytes + head * head_bytes };
+                        .rows = snug_arena_at(&side->exact_pages, place * side->exact_tile_bytes) +
+                                head * head_bytes };
 }
 
 snug_tile snug_kv_side_codes(const snug_kv_side *side, uint32_t coded_tile, uint32_t head)
 {
     const bool is_affine = side->coding.format == SNUG_KV_FORMAT_AFFINE;
     const size_t index = (size_t)snug_kv_place(&side->coded, coded_tile) * side->kv_head_count + head;
-    unsigned char *scales = side->scales.base + index * side->scale_bytes;
+    unsigned char *scales = snug_arena_at(&side->scales, index * side->scale_bytes);
     snug_tile tile = {
         .kind = is_affine ? SNUG_TILE_AFFINE : SNUG_TILE_PLANES,
         .bits = side->coding.bits,
@@ -39,7 +40,7 @@ snug_tile snug_kv_side_codes(const snug_kv_side *side, uint32_t coded_tile, uint
         const size_t bytes = snug_codes_plane_bytes((snug_codes_plane)plane, side->head_dim);
 
         if (snug_codes_has_plane(side->coding.bits, (snug_codes_plane)plane))
-            tile.codes.plane[plane] = side->plane[plane].base + index * bytes;
+            tile.codes.plane[plane] = snug_arena_at(&side->plane[plane], index * bytes);
     }
     return tile;
 }

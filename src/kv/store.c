@@ -116,8 +116,10 @@ snug_status snug_kv_grow(snug_kv *kv, uint32_t tokens, snug_error *error)
     snug_status status = SNUG_OK;
 
     SNUG_ASSERT(tokens <= kv->context_tokens);
-    if (tiles <= kv->tiles)
-        return SNUG_OK;
+    for (uint32_t i = 0; i < kv->layer_count && status == SNUG_OK; i++)
+        status = snug_kv_store_own(&kv->store[i], kv->tokens, tokens, error);
+    if (status != SNUG_OK || tiles <= kv->tiles)
+        return status;
     for (uint32_t i = 0; i < kv->layer_count && status == SNUG_OK; i++)
         status = snug_kv_store_commit(&kv->store[i], tiles, error);
     if (status != SNUG_OK) {
@@ -226,8 +228,9 @@ uint64_t snug_kv_projected_bytes(const snug_kv *kv, uint32_t tokens)
     uint64_t bytes = table_bytes(kv->layer_count);
 
     for (uint32_t i = 0; i < kv->layer_count; i++)
-        bytes += snug_kv_store_bytes(&kv->store[i], tiles);
-    return bytes;
+        bytes += snug_kv_store_bytes(&kv->store[i], tiles) +
+                 snug_kv_store_own_bytes(&kv->store[i], kv->tokens, tokens);
+    return bytes - snug_kv_shared_bytes(kv);
 }
 
 /* Bytes of one token on one side: as codes where it has some. */

@@ -5,9 +5,14 @@
  */
 #include "memory/ledger.h"
 
+#include <string.h>
+
 #include "base/size.h"
 #include "base/status.h"
 #include "os/pages.h"
+
+/* Units that are copied at once where shared pages are taken back. */
+#define ABSORB_UNITS 16
 
 snug_status snug_arena_init(snug_arena *arena, snug_memory *memory, snug_memory_use use,
                             size_t reserved_bytes, const char *what, snug_error *error)
@@ -38,7 +43,7 @@ void snug_arena_deinit(snug_arena *arena)
 {
     if (!arena->base)
         return;
-    snug_arena_decommit(arena, 0);
+    snug_arena_decommit(arena, 0); /* what is shared, too */
     snug_os_release(arena->base, arena->reserved_bytes);
     *arena = (snug_arena){ .base = NULL };
 }
@@ -162,7 +167,8 @@ snug_status snug_arena_commit_range(snug_arena *arena, size_t begin, size_t end,
 
 snug_status snug_arena_commit(snug_arena *arena, size_t bytes, const char *what, snug_error *error)
 {
-    return snug_arena_commit_range(arena, 0, bytes, what, error);
+    return bytes <= arena->shared_end ? SNUG_OK
+                                      : snug_arena_commit_range(arena, arena->shared_end, bytes, what, error);
 }
 
 /* --- huge pages ----------------------------------------------------------------------------------------- */
@@ -254,9 +260,72 @@ void snug_arena_release(snug_arena *arena, size_t begin, size_t end)
     release_pages(arena, round_up(begin), round_down(end));
 }
 
+/* --- sharing: what goes --------------------------------------------------------------------------------- */
+
+/* Pages of an arena that was forked: never written to again. Whoever finds itself alone with them may give
+ * back those that it does not read. */
+struct snug_arena_shared {
+    _Atomic uint32_t references; /* of arenas, those of other such ones among them */
+    snug_arena arena;
+};
+
+static bool is_alone(const struct snug_arena_shared *shared)
+{
+    return atomic_load_explicit(&shared->references, memory_order_acquire) == 1;
+}
+
+static void let_go(struct snug_arena_shared *shared)
+{
+    /* A chain of them may be long: one after the other, not one within the other. */
+    while (shared && atomic_fetch_sub_explicit(&shared->references, 1, memory_order_acq_rel) == 1) {
+        struct snug_arena_shared *next = shared->arena.shared;
+        snug_memory *memory = shared->arena.memory;
+
+        shared->arena.shared = NULL;
+        shared->arena.shared_end = 0;
+        snug_arena_deinit(&shared->arena);
+        snug_memory_free(memory, shared);
+        shared = next;
+    }
+}
+
+/* Of `pages`, which only `reader` reads, those that it has itself. A hole in a range makes two of it: where
+ * there is no room for that, they stay. */
+static void release_hidden(snug_arena *pages, const snug_arena *reader)
+{
+    for (uint32_t i = 0; i < reader->range_count && pages->range_count < SNUG_ARENA_RANGES_MAX; i++)
+        release_pages(pages, reader->range[i].begin, reader->range[i].end);
+}
+
+/* Give back what nobody reads any more, as far as this arena can know. */
+static void trim_shared(snug_arena *arena)
+{
+    snug_arena *reader = arena;
+
+    while (reader->shared && is_alone(reader->shared)) {
+        snug_arena *pages = &reader->shared->arena;
+
+        for (const snug_arena *above = arena; above != pages; above = &above->shared->arena)
+            release_hidden(pages, above);
+        release_pages(pages, reader->shared_end, pages->reserved_bytes);
+        pages->shared_end = snug_min_size(pages->shared_end, reader->shared_end);
+        reader = pages;
+    }
+    if (arena->shared_end == 0) {
+        let_go(arena->shared);
+        arena->shared = NULL;
+    }
+}
+
 void snug_arena_decommit(snug_arena *arena, size_t bytes)
 {
-    release_pages(arena, round_up(bytes), arena->reserved_bytes);
+    const size_t kept = round_up(bytes);
+
+    release_pages(arena, kept, arena->reserved_bytes);
+    if (arena->shared && kept < arena->shared_end) {
+        arena->shared_end = kept;
+        trim_shared(arena);
+    }
 }
 
 /* --- many ranges ---------------------------------------------------------------------------------------- */
@@ -307,4 +376,182 @@ bool snug_arena_has_just(const snug_arena *arena, const snug_arena_range *ranges
             return false;
     }
     return arena->committed_bytes == snug_arena_ranges_bytes(ranges, count);
+}
+
+/* --- sharing -------------------------------------------------------------------------------------------- */
+
+static bool has_page(const snug_arena *arena, size_t offset)
+{
+    for (uint32_t i = 0; i < arena->range_count; i++)
+        if (offset >= arena->range[i].begin && offset < arena->range[i].end)
+            return true;
+    return false;
+}
+
+unsigned char *snug_arena_find(const snug_arena *arena, size_t offset)
+{
+    while (arena->shared && offset < arena->shared_end && !has_page(arena, offset))
+        arena = &arena->shared->arena;
+    return arena->base + offset;
+}
+
+/* One past the last byte that is usable. */
+static size_t used_end(const snug_arena *arena)
+{
+    const size_t own = arena->range_count > 0 ? arena->range[arena->range_count - 1].end : 0;
+
+    return snug_max_size(own, arena->shared_end);
+}
+
+/* Alone with shared pages and none of its own, an arena takes them as its own again. */
+static void take_back(snug_arena *arena)
+{
+    while (arena->shared && arena->range_count == 0 && is_alone(arena->shared)) {
+        struct snug_arena_shared *shared = arena->shared;
+
+        trim_shared(arena);
+        SNUG_ASSERT(arena->shared == shared);
+        snug_os_release(arena->base, arena->reserved_bytes);
+        *arena = shared->arena;
+        snug_memory_free(arena->memory, shared);
+    }
+}
+
+/* The pages of an arena as shared ones, of which it is the one reader; the arena itself has fresh address
+ * space for those that it will write. */
+static snug_status freeze(snug_arena *arena, const char *what, snug_error *error)
+{
+    struct snug_arena_shared *shared =
+        snug_memory_alloc(arena->memory, arena->use, sizeof *shared, what, error);
+    snug_arena fresh;
+
+    if (!shared)
+        return error ? error->status : SNUG_ERR_OVER_LIMIT;
+    if (snug_arena_init(&fresh, arena->memory, arena->use, arena->reserved_bytes, what, error) != SNUG_OK) {
+        snug_memory_free(arena->memory, shared);
+        return SNUG_ERR_NO_MEMORY;
+    }
+    atomic_init(&shared->references, 1);
+    shared->arena = *arena;
+    fresh.shared = shared;
+    fresh.shared_end = used_end(arena);
+    *arena = fresh;
+    return SNUG_OK;
+}
+
+/*
+ * Alone with shared pages, an arena that has some of its own, too, puts these among them, unit by unit, and
+ * takes all of it back: so that who is forked again and again, by forks that end, does not end up with a
+ * chain of shared pages as long. Where there is no memory for it now the chain stays.
+ */
+static void absorb(snug_arena *arena, size_t unit_bytes)
+{
+    while (arena->shared && is_alone(arena->shared) && arena->range_count > 0 &&
+           arena->shared->arena.range_count < SNUG_ARENA_RANGES_MAX) {
+        snug_arena *pages = &arena->shared->arena;
+        const size_t begin = arena->range[0].begin;
+        size_t end = begin - begin % unit_bytes + ABSORB_UNITS * unit_bytes;
+
+        end = snug_min_size(end, arena->range[0].end);
+        if (snug_arena_commit_range(pages, begin, end, "pages that are shared no more", NULL) != SNUG_OK)
+            return;
+        memcpy(pages->base + begin, arena->base + begin, end - begin);
+        arena->shared_end = snug_max_size(arena->shared_end, end);
+        release_pages(arena, begin, end);
+    }
+    take_back(arena);
+}
+
+snug_status snug_arena_fork(snug_arena *to, snug_arena *from, size_t unit_bytes, const char *what,
+                            snug_error *error)
+{
+    snug_arena fresh;
+
+    take_back(from);
+    absorb(from, unit_bytes);
+    SNUG_TRY(snug_arena_init(&fresh, from->memory, from->use, from->reserved_bytes, what, error));
+    if (from->range_count > 0) {
+        const snug_status status = freeze(from, what, error);
+
+        if (status != SNUG_OK) {
+            snug_arena_deinit(&fresh);
+            return status;
+        }
+    }
+    fresh.shared = from->shared;
+    fresh.shared_end = from->shared_end;
+    if (fresh.shared)
+        atomic_fetch_add_explicit(&fresh.shared->references, 1, memory_order_relaxed);
+    *to = fresh;
+    return SNUG_OK;
+}
+
+/* Of [begin, end) the units that are shared, as far as there are any. */
+static snug_arena_range shared_units(const snug_arena *arena, size_t begin, size_t end, size_t unit_bytes)
+{
+    return (
+        snug_arena_range){ begin - begin % unit_bytes,
+                           snug_min_size(snug_divide_up(end, unit_bytes) * unit_bytes, arena->shared_end) };
+}
+
+snug_status snug_arena_own(snug_arena *arena, size_t begin, size_t end, size_t unit_bytes, const char *what,
+                           snug_error *error)
+{
+    snug_arena_range units = shared_units(arena, begin, end, unit_bytes);
+    snug_arena_range gap;
+
+    if (!arena->shared)
+        return SNUG_OK;
+    if (arena->range_count + 2 > SNUG_ARENA_RANGES_MAX) /* too many pieces: all of it becomes one */
+        units = (snug_arena_range){ 0, arena->shared_end };
+    for (size_t at = units.begin; next_gap(&gap, arena, at, units.end); at = gap.end) {
+        SNUG_TRY(snug_arena_commit_range(arena, gap.begin, gap.end, what, error));
+        for (size_t unit = gap.begin; unit < gap.end; unit += unit_bytes)
+            memcpy(arena->base + unit, snug_arena_find(&arena->shared->arena, unit),
+                   snug_min_size(unit_bytes, gap.end - unit));
+    }
+    trim_shared(arena);
+    return SNUG_OK;
+}
+
+uint64_t snug_arena_own_bytes(const snug_arena *arena, size_t begin, size_t end, size_t unit_bytes)
+{
+    const snug_arena_range units = shared_units(arena, begin, end, unit_bytes);
+    snug_arena_range gap;
+    uint64_t bytes = 0;
+
+    if (!arena->shared || is_alone(arena->shared)) /* what it copies then goes back */
+        return 0;
+    for (size_t at = units.begin; next_gap(&gap, arena, at, units.end); at = gap.end)
+        bytes += gap.end - gap.begin;
+    return bytes;
+}
+
+bool snug_arena_has_first(const snug_arena *arena, size_t bytes)
+{
+    const size_t end = round_up(bytes);
+    snug_arena_range gap;
+
+    return !next_gap(&gap, arena, arena->shared_end, end) && arena->shared_end <= end &&
+           (arena->range_count == 0 || arena->range[arena->range_count - 1].end <= end) &&
+           (arena->shared || arena->committed_bytes == end);
+}
+
+uint64_t snug_arena_held_bytes(const snug_arena *arena)
+{
+    uint64_t bytes = arena->committed_bytes;
+
+    while (arena->shared && is_alone(arena->shared)) {
+        arena = &arena->shared->arena;
+        bytes += arena->committed_bytes;
+    }
+    return bytes;
+}
+
+uint64_t snug_arena_shared_bytes(const snug_arena *arena)
+{
+    const uint64_t usable = used_end(arena);
+    const uint64_t held = snug_arena_held_bytes(arena);
+
+    return usable > held ? usable - held : 0;
 }

@@ -68,6 +68,11 @@ typedef struct snug_arena {
     snug_arena_credit *credit; /* NULL: the ledger is asked */
     uint32_t range_count;
     snug_arena_range range[SNUG_ARENA_RANGES_MAX]; /* usable */
+
+    /* Pages that other arenas read, too, at the same offsets: what lies below shared_end and in none of the
+     * ranges. NULL and 0: none. */
+    struct snug_arena_shared *shared;
+    size_t shared_end;
 } snug_arena;
 
 /* Reserve address space only: costs no memory. Errors: NO_MEMORY (RLIMIT_AS and the like). */
@@ -104,5 +109,42 @@ void snug_arena_keep(snug_arena *arena, const snug_arena_range *ranges, size_t c
 
 /* Whether exactly the pages that `ranges` touch are usable. */
 bool snug_arena_has_just(const snug_arena *arena, const snug_arena_range *ranges, size_t count);
+
+/* --- arenas that share pages --- */
+
+/*
+ * Make `to` another arena with the content of `from`: both share its pages, at no cost, and write nothing to
+ * them before snug_arena_own(). Each page is charged once, until the last arena that has it lets go of it.
+ * `unit_bytes`, whole pages: content moves from shared pages to own ones by so many, so that things no
+ * larger, which begin at multiples of what divides it, never lie partly in both. On failure nothing changed.
+ * Errors: OVER_LIMIT, NO_MEMORY. Threads: arenas that share pages may be used by different threads.
+ */
+SNUG_MUST_CHECK snug_status snug_arena_fork(snug_arena *to, snug_arena *from, size_t unit_bytes,
+                                            const char *what, snug_error *error);
+
+/* Where the byte at `offset` lies, which is usable. Where nothing is shared: base + offset. */
+unsigned char *snug_arena_find(const snug_arena *arena, size_t offset);
+
+static inline unsigned char *snug_arena_at(const snug_arena *arena, size_t offset)
+{
+    return arena->shared ? snug_arena_find(arena, offset) : arena->base + offset;
+}
+
+/* Before [begin, end) is written to: copies of those units of it that are shared. On failure the content is
+ * as it was. Errors: OVER_LIMIT, NO_MEMORY. */
+SNUG_MUST_CHECK snug_status snug_arena_own(snug_arena *arena, size_t begin, size_t end, size_t unit_bytes,
+                                           const char *what, snug_error *error);
+
+/* What that would take for good. */
+uint64_t snug_arena_own_bytes(const snug_arena *arena, size_t begin, size_t end, size_t unit_bytes);
+
+/* Whether the first `bytes`, rounded up to pages, are usable and no others. */
+bool snug_arena_has_first(const snug_arena *arena, size_t bytes);
+
+/* Bytes that would go back if the arena were emptied: its own, and those of shared pages that no other arena
+ * has any more. */
+uint64_t snug_arena_held_bytes(const snug_arena *arena);
+/* Of its usable bytes, those that other arenas have, too. */
+uint64_t snug_arena_shared_bytes(const snug_arena *arena);
 
 #endif /* SNUG_SRC_MEMORY_MEMORY_H */

@@ -29,7 +29,9 @@ static snug_status make_scratch(snug_session *session, const snug_plan_settings 
     return SNUG_OK;
 }
 
-static snug_status make_parts(snug_session *session, const snug_plan_settings *settings, snug_error *error)
+/* `from`: whose cache the new one shares; NULL: a new cache. */
+static snug_status make_parts(snug_session *session, const snug_plan_settings *settings, snug_session *from,
+                              snug_error *error)
 {
     const snug_kv_options kv = snug_plan_kv_options(settings);
 
@@ -39,9 +41,35 @@ static snug_status make_parts(snug_session *session, const snug_plan_settings *s
     if (!session->ids)
         return error->status;
     SNUG_TRY(snug_work_create(&session->work, session->memory, settings->threads, error));
-    SNUG_TRY(snug_kv_create(&session->kv, snug_model_kv_shape(session->model), session->memory,
-                            &session->model->kernels, &kv, error));
+    if (from)
+        SNUG_TRY(snug_kv_fork(&session->kv, from->kv, error));
+    else
+        SNUG_TRY(snug_kv_create(&session->kv, snug_model_kv_shape(session->model), session->memory,
+                                &session->model->kernels, &kv, error));
     return make_scratch(session, settings, error);
+}
+
+static snug_status make(snug_session **session_out, const snug_model *model, snug_memory *memory,
+                        const snug_plan_settings *settings, snug_session *from, snug_error *error)
+{
+    snug_session *session =
+        snug_memory_alloc(memory, SNUG_MEMORY_OTHER, sizeof *session, "the session", error);
+    snug_status status;
+
+    if (!session)
+        return error->status;
+    session->model = model;
+    session->memory = memory;
+    session->context_tokens = settings->context_tokens;
+    session->prefill_chunk = settings->prefill_chunk;
+    session->logits_rows = settings->logits_rows;
+    status = make_parts(session, settings, from, error);
+    if (status != SNUG_OK) {
+        snug_session_destroy(session);
+        return status;
+    }
+    *session_out = session;
+    return SNUG_OK;
 }
 
 snug_status snug_session_create(snug_session **session_out, const snug_model *model, snug_memory *memory,
@@ -49,8 +77,6 @@ snug_status snug_session_create(snug_session **session_out, const snug_model *mo
 {
     snug_error own = { SNUG_OK, "" };
     snug_plan_settings settings = { 0 };
-    snug_session *session;
-    snug_status status;
 
     *session_out = NULL;
     if (!error)
@@ -65,19 +91,31 @@ snug_status snug_session_create(snug_session **session_out, const snug_model *mo
         SNUG_FAIL(error, SNUG_ERR_ARGUMENT, "%.300s has no weights: it can be planned, not run",
                   snug_checkpoint_path(model->checkpoint));
     SNUG_TRY(snug_plan_resolve(&settings, model, error));
-    session = snug_memory_alloc(memory, SNUG_MEMORY_OTHER, sizeof *session, "the session", error);
-    if (!session)
-        return error->status;
-    session->model = model;
-    session->memory = memory;
-    session->context_tokens = settings.context_tokens;
-    session->prefill_chunk = settings.prefill_chunk;
-    session->logits_rows = settings.logits_rows;
-    status = make_parts(session, &settings, error);
-    if (status != SNUG_OK) {
-        snug_session_destroy(session);
-        return status;
-    }
+    return make(session_out, model, memory, &settings, NULL, error);
+}
+
+snug_status snug_session_fork(snug_session **session_out, snug_session *from, snug_error *error)
+{
+    const snug_plan_settings settings = {
+        .context_tokens = from->context_tokens,
+        .prefill_chunk = from->prefill_chunk,
+        .threads = snug_work_threads(from->work),
+        .logits_rows = from->logits_rows,
+    };
+    snug_error own = { SNUG_OK, "" };
+    snug_session *session;
+
+    *session_out = NULL;
+    SNUG_TRY(make(&session, from->model, from->memory, &settings, from, error ? error : &own));
+    session->pass.span_tokens = from->pass.span_tokens;
+    session->tokens = from->tokens;
+    session->pending = from->pending;
+    memcpy(session->ids, from->ids, ((size_t)from->tokens + from->pending) * sizeof *from->ids);
+    session->has_logits = from->has_logits;
+    if (from->has_logits)
+        memcpy(session->logits, from->logits, from->model->shape.vocabulary * sizeof *from->logits);
+    session->is_unfinished = from->is_unfinished;
+    session->unfinished = from->unfinished;
     *session_out = session;
     return SNUG_OK;
 }

@@ -573,6 +573,68 @@ static float next_difference(rig *a, rig *b, uint32_t id)
     return worst;
 }
 
+/* The greedy continuation of `count` tokens, one by one. */
+static void continue_greedily(snug_session *session, uint32_t vocabulary, uint32_t *ids, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        const float *logits = snug_session_logits(session);
+        uint32_t best = 0;
+
+        assert_non_null(logits);
+        for (uint32_t id = 1; id < vocabulary; id++)
+            if (logits[id] > logits[best])
+                best = id;
+        ids[i] = best;
+        assert_int_equal(snug_session_eval(session, &best, 1, NULL, NULL), SNUG_OK);
+    }
+}
+
+static void forks_go_on_as_if_each_were_alone(void **state)
+{
+    enum {
+        SHARED = 150,
+        MORE = 40,
+        FORKS = 3
+    };
+    uint32_t prompt[SHARED], expected[FORKS][MORE], ids[MORE];
+    snug_session *fork[FORKS];
+    uint64_t cache;
+    rig r;
+
+    (void)state;
+    rig_open(&r, 256, 64);
+    for (uint32_t i = 0; i < SHARED; i++)
+        prompt[i] = (i * 37 + 11) % 500 + 10;
+    for (uint32_t f = 0; f < FORKS; f++) { /* one after the other, alone */
+        (void)snug_session_truncate(r.session, 0);
+        assert_int_equal(snug_session_eval(r.session, prompt, SHARED, NULL, NULL), SNUG_OK);
+        assert_int_equal(snug_session_eval(r.session, &(uint32_t){ 20 + f }, 1, NULL, NULL), SNUG_OK);
+        continue_greedily(r.session, r.vocabulary, expected[f], MORE);
+    }
+    (void)snug_session_truncate(r.session, 0);
+    assert_int_equal(snug_session_eval(r.session, prompt, SHARED, NULL, NULL), SNUG_OK);
+    cache = snug_memory_read(r.memory, SNUG_MEMORY_KV).used_bytes;
+    for (uint32_t f = 0; f < FORKS; f++) {
+        assert_int_equal(snug_session_fork(&fork[f], r.session, NULL), SNUG_OK);
+        assert_int_equal(snug_session_tokens(fork[f]), SHARED);
+        assert_memory_equal(snug_session_logits(fork[f]), snug_session_logits(r.session),
+                            r.vocabulary * sizeof(float));
+    }
+    assert_true(snug_kv_shared_bytes(snug_session_kv(fork[0])) > cache / 2);
+    assert_true(snug_memory_read(r.memory, SNUG_MEMORY_KV).used_bytes < 2 * cache);
+    for (uint32_t f = 0; f < FORKS; f++)
+        assert_int_equal(snug_session_eval(fork[f], &(uint32_t){ 20 + f }, 1, NULL, NULL), SNUG_OK);
+    snug_session_destroy(r.session); /* the one that they came from */
+    for (uint32_t f = FORKS; f-- > 0;) {
+        continue_greedily(fork[f], r.vocabulary, ids, MORE);
+        assert_memory_equal(ids, expected[f], sizeof ids);
+        if (f > 0)
+            snug_session_destroy(fork[f]);
+    }
+    r.session = fork[0];
+    rig_close(&r);
+}
+
 static void a_converted_session_goes_on(void **state)
 {
     const snug_kv_coding planes = { SNUG_KV_FORMAT_PLANES, 8, 0 };
@@ -694,6 +756,7 @@ int main(void)
         cmocka_unit_test(a_new_conversation_is_computed_for_its_own_length),
         cmocka_unit_test(tokens_appended_beyond_the_limit_compute_all_again),
         cmocka_unit_test(exact_mode_follows_the_length_reached),
+        cmocka_unit_test(forks_go_on_as_if_each_were_alone),
         cmocka_unit_test(a_converted_session_goes_on),
         cmocka_unit_test(a_demoted_session_goes_on),
         cmocka_unit_test(a_rewound_rotating_session_computes_again_what_is_lost),
