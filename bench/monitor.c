@@ -98,16 +98,17 @@ int main(int count, char **words)
     char *resident = malloc(bytes + 1);
     snug_memory *memory;
     snug_memory_state state;
+    int status = 1;
 
     if (!resident || snug_memory_create(&memory, NULL) != SNUG_OK)
-        return 1;
+        goto out;
     memset(resident, 1, bytes);
     snug_memory_read_state(&state, memory);
     printf("%zu control groups (version %d), limited by %s; microseconds: median, 99 %%, most\n",
            state.level_count, state.cgroup_version, state.binding_text);
     if (measure_not_due(memory) || measure_samples("a sample", memory, UINT64_MAX / 2, SAMPLES) ||
         measure_samples("a sample that looks up the groups", memory, 1, SAMPLES / 4))
-        return 1;
+        goto out_memory;
     for (size_t i = 0; i < SAMPLES / 4; i++) {
         const double from = now_us();
 
@@ -115,7 +116,10 @@ int main(int count, char **words)
         us[i] = now_us() - from;
     }
     report("snug_memory_read_state()", us, SAMPLES / 4);
+    status = 0;
+out_memory:
     snug_memory_destroy(memory);
+out:
     free(resident);
-    return 0;
+    return status;
 }

@@ -76,6 +76,14 @@ SNUG_API snug_memory_count snug_memory_read(const snug_memory *memory, snug_memo
 SNUG_API snug_memory_count snug_memory_read_all(const snug_memory *memory); /* the sum; its own peak */
 
 /*
+ * Count bytes of your own, before they are allocated, or be refused with the figures (OVER_LIMIT) as
+ * everybody is; `what` names them in that sentence. Given back in any pieces, under the same use.
+ */
+SNUG_API SNUG_MUST_CHECK snug_status snug_memory_reserve(snug_memory *memory, snug_memory_use use,
+                                                         uint64_t bytes, const char *what, snug_error *error);
+SNUG_API void snug_memory_unreserve(snug_memory *memory, snug_memory_use use, uint64_t bytes);
+
+/*
  * The highest unreclaimable bytes of this process the kernel has shown to snug_memory_sample() since the
  * ledger was made. Sampled when a load ends, around prefill chunks and at each token; a sample takes a few
  * microseconds.
@@ -181,8 +189,8 @@ typedef struct snug_memory_state {
 
     uint64_t host_total_bytes;
     uint64_t host_available_bytes; /* the kernel's estimate of what can be taken without swapping */
-    uint64_t host_reserve_bytes;   /* left to the machine: the larger of 256 MiB and 5 % */
-    uint64_t host_headroom_bytes;  /* available less reserve */
+    uint64_t host_reserve_bytes;  /* left to the machine: the larger of 256 MiB and 5 %; see docs/memory.md */
+    uint64_t host_headroom_bytes; /* available less reserve */
 
     uint64_t address_space_bytes; /* RLIMIT_AS: mapped files and reservations count too */
     uint64_t address_space_used_bytes;

@@ -94,7 +94,7 @@ SNUG_API bool snug_monitor_sample(snug_monitor *monitor, snug_pressure_reading *
  */
 SNUG_API int snug_monitor_fd(const snug_monitor *monitor);
 
-/* Takes note of what made the descriptor readable, and samples at once. */
+/* Call it when the descriptor is readable: takes note of what made it so, and samples at once. */
 SNUG_API void snug_monitor_step(snug_monitor *monitor, snug_pressure_reading *out);
 
 /* A sentence about what the descriptor will not notice, and why; "" when nothing is missing. */

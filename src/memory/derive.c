@@ -105,6 +105,12 @@ static uint64_t level_needed(const snug_memory_level *level, uint64_t at_least)
     return needed;
 }
 
+/* 3 %, but enough for what the kernel charges in pieces. */
+static uint64_t group_reserve(uint64_t max_bytes)
+{
+    return larger(32 * MIB, max_bytes / 100 * 3);
+}
+
 /* What a level lets us fill; NO_LIMIT or UNKNOWN when that is so. */
 static uint64_t level_bound(const snug_memory_level *level)
 {
@@ -128,7 +134,7 @@ static void derive_level(snug_memory_level *level, const snug_os_cgroup_level *r
     level->reclaimable_bytes = read->reclaimable_bytes;
     level->reserve_bytes = 0;
     if (is_number(level->max_bytes))
-        level->reserve_bytes = larger(32 * MIB, level->max_bytes / 100 * 3);
+        level->reserve_bytes = group_reserve(level->max_bytes);
     needed = level_needed(level, below);
     bound = level_bound(level);
     level->headroom_bytes = is_number(bound) ? less(bound, needed) : bound;
@@ -164,11 +170,22 @@ static void derive_cgroups(snug_memory_state *state, const snug_os_cgroups *cgro
     }
 }
 
+/* In containers whose meminfo is made up (LXCFS), the machine is one of our groups. */
+static bool is_host_a_group(const snug_memory_state *state, uint64_t total_bytes)
+{
+    for (size_t i = 0; i < state->level_count; i++)
+        if (state->level[i].max_bytes == total_bytes && is_number(total_bytes))
+            return true;
+    return false;
+}
+
 static void derive_host(snug_memory_state *state, const snug_os_host_memory *host)
 {
     state->host_total_bytes = host->total_bytes;
     state->host_available_bytes = host->available_bytes;
     state->host_reserve_bytes = larger(256 * MIB, number_or(host->total_bytes, 0) / 100 * 5);
+    if (is_host_a_group(state, host->total_bytes))
+        state->host_reserve_bytes = group_reserve(host->total_bytes);
     state->host_headroom_bytes = SNUG_MEMORY_UNKNOWN;
     if (!is_number(host->available_bytes)) {
         state->is_complete = false;

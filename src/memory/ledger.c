@@ -233,6 +233,17 @@ void snug_memory_give(snug_memory *memory, snug_memory_use use, uint64_t bytes)
     snug_memory_discharge(memory, use, bytes, 1);
 }
 
+snug_status snug_memory_reserve(snug_memory *memory, snug_memory_use use, uint64_t bytes, const char *what,
+                                snug_error *error)
+{
+    return snug_memory_charge(memory, use, bytes, 0, what, error);
+}
+
+void snug_memory_unreserve(snug_memory *memory, snug_memory_use use, uint64_t bytes)
+{
+    snug_memory_discharge(memory, use, bytes, 0);
+}
+
 /* --- reading ------------------------------------------------------------------------------------------ */
 
 static snug_memory_count read_account(const snug_memory_account *account)

@@ -124,10 +124,10 @@ static void write_reading(snug_monitor *monitor, uint64_t now_ns, double usage, 
     atomic_store_explicit(&monitor->level, (int)reading->level, memory_order_relaxed);
 }
 
-static void take_sample(snug_monitor *monitor, uint64_t now_ns)
+static void take_sample(snug_monitor *monitor, uint64_t now_ns, bool is_woken)
 {
     const uint64_t passes = atomic_load_explicit(&monitor->passes, memory_order_relaxed);
-    const snug_os_alarm_events events = snug_os_alarm_step(&monitor->alarm);
+    const snug_os_alarm_events events = snug_os_alarm_step(&monitor->alarm, is_woken);
     const bool is_resolve_due =
         events.is_limit || now_ns - monitor->resolved_ns >= monitor->options.resolve_ns;
     bool is_thrashing;
@@ -171,7 +171,7 @@ bool snug_monitor_sample(snug_monitor *monitor, snug_pressure_reading *out)
         now_ns - monitor->reading.time_ns >= monitor->options.interval_ns || has_grown(monitor);
 
     if (is_due)
-        take_sample(monitor, now_ns);
+        take_sample(monitor, now_ns, false);
     if (out)
         *out = monitor->reading;
     return is_due;
@@ -179,7 +179,7 @@ bool snug_monitor_sample(snug_monitor *monitor, snug_pressure_reading *out)
 
 void snug_monitor_step(snug_monitor *monitor, snug_pressure_reading *out)
 {
-    take_sample(monitor, monitor->place.clock(monitor->place.user));
+    take_sample(monitor, monitor->place.clock(monitor->place.user), true);
     if (out)
         *out = monitor->reading;
 }
@@ -231,7 +231,7 @@ snug_status snug_monitor_create_at(snug_monitor **monitor_out, snug_memory *memo
     monitor->options.watch_path = NULL;
     monitor->options.write_bytes = NULL;
     monitor->resolved_ns = place->clock(place->user);
-    take_sample(monitor, monitor->resolved_ns);
+    take_sample(monitor, monitor->resolved_ns, false);
     *monitor_out = monitor;
     return SNUG_OK;
 }

@@ -222,7 +222,7 @@ static void drain(snug_os_alarm *alarm)
     }
 }
 
-snug_os_alarm_events snug_os_alarm_step(snug_os_alarm *alarm)
+snug_os_alarm_events snug_os_alarm_step(snug_os_alarm *alarm, bool is_woken)
 {
     struct epoll_event event[SNUG_OS_WATCHED_LEVELS_MAX + 1];
     snug_os_alarm_events out = { .is_pressed = false };
@@ -230,6 +230,7 @@ snug_os_alarm_events snug_os_alarm_step(snug_os_alarm *alarm)
     int count =
         alarm->poll_file < 0 ? 0 : epoll_wait(alarm->poll_file, event, SNUG_OS_WATCHED_LEVELS_MAX + 1, 0);
 
+    out.is_pressed = is_woken && count == 0 && alarm->source_file >= 0 && !alarm->is_drained;
     for (int i = 0; i < count; i++) {
         if (event[i].data.fd != alarm->source_file) {
             out.is_limit = true;

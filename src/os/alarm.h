@@ -38,7 +38,11 @@ typedef struct snug_os_alarm_events {
     bool is_limit;   /* a group met its limit, or limits changed */
 } snug_os_alarm_events;
 
-/* What has happened since the last step. Does not wait; about a microsecond when nothing has. */
-snug_os_alarm_events snug_os_alarm_step(snug_os_alarm *alarm);
+/*
+ * What has happened since the last step. Does not wait; about a microsecond when nothing has. `is_woken`: the
+ * descriptor has been seen readable. The kernel forgets the event of a trigger when it has told it, so that
+ * being woken, with nothing left to see, is the event.
+ */
+snug_os_alarm_events snug_os_alarm_step(snug_os_alarm *alarm, bool is_woken);
 
 #endif /* SNUG_SRC_OS_ALARM_H */

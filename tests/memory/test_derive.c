@@ -175,6 +175,42 @@ static void has_no_headroom_in_an_overfull_group(void **unused)
     assert_int_equal(state.limit_bytes, 100 * MIB);
 }
 
+/* LXCFS: /proc/meminfo shows the container's limit as the machine's size. */
+static void takes_one_reserve_from_a_container_that_is_the_machine(void **unused)
+{
+    snug_memory_readings readings = plain_machine();
+    snug_memory_state state;
+
+    (void)unused;
+    readings.host = (snug_os_host_memory){ .total_bytes = GIB, .available_bytes = 800 * MIB };
+    add_level(&readings, level("/", GIB, NO_LIMIT, 300 * MIB, 76 * MIB));
+    state = derive(&readings);
+    assert_int_equal(state.host_reserve_bytes, 32 * MIB);
+    assert_int_equal(state.headroom_bytes, (800 - 32) * MIB);
+    readings.host.total_bytes = GIB + 4096; /* another machine */
+    state = derive(&readings);
+    assert_int_equal(state.host_reserve_bytes, 256 * MIB);
+    assert_int_equal(state.headroom_bytes, (800 - 256) * MIB);
+}
+
+static void tells_high_from_max_and_comfort_from_hard(void **unused)
+{
+    snug_memory_readings readings = plain_machine();
+    snug_memory_state state;
+
+    (void)unused;
+    readings.host.available_bytes = 15 * GIB;
+    readings.wanted_weight_bytes = 90 * MIB; /* of which 40 are in memory */
+    add_level(&readings, level("/a", GIB, 512 * MIB, 300 * MIB, 100 * MIB));
+    state = derive(&readings);
+    assert_int_equal(state.headroom_bytes, 312 * MIB);            /* to memory.high */
+    assert_int_equal(state.hard_bytes, (1024 - 200) * MIB);       /* to memory.max, without a reserve */
+    assert_int_equal(state.comfort_bytes, (312 - 40 - 50) * MIB); /* less mapped, less those to come */
+    assert_true(state.container_vote > 1.0 - 223.0 / 512 && state.container_vote < 1.0 - 221.0 / 512);
+    assert_true(state.hard_usage > 199.0 / 512 && state.hard_usage < 201.0 / 512);
+    assert_int_equal(state.pressure, SNUG_PRESSURE_MEDIUM);
+}
+
 static void treats_unknown_as_unknown(void **unused)
 {
     snug_memory_readings readings = plain_machine();
@@ -347,6 +383,8 @@ int main(void)
         cmocka_unit_test(binds_at_the_level_with_the_least_headroom),
         cmocka_unit_test(stops_at_memory_high),
         cmocka_unit_test(has_no_headroom_in_an_overfull_group),
+        cmocka_unit_test(takes_one_reserve_from_a_container_that_is_the_machine),
+        cmocka_unit_test(tells_high_from_max_and_comfort_from_hard),
         cmocka_unit_test(treats_unknown_as_unknown),
         cmocka_unit_test(says_when_nothing_is_known),
         cmocka_unit_test(counts_rlimits_with_their_own_use),
