@@ -9,6 +9,7 @@
 
 #include "base/status.h"
 #include "cli/input.h"
+#include "cli/json_heap.h"
 #include "cli/cache.h"
 #include "cli/cache_file.h"
 #include "cli/catalog.h"
@@ -48,7 +49,7 @@ cli_exit cli_engine_open(cli_engine *engine, const cli_options *options)
                         snug_cpu_level_name(snug_cpu_detect()));
     /* No limit yet: the plan compares with it, and its figures say more than a ledger that is full. */
     error.status = snug_memory_create(&engine->memory, NULL);
-    if (error.status != SNUG_OK ||
+    if (error.status != SNUG_OK || cli_json_count_in(engine->memory, &error) != SNUG_OK ||
         snug_model_open(&engine->model, engine->memory, engine->path, &model, &error) != SNUG_OK)
         return cli_fail_error(&error);
     engine->info.struct_size = sizeof engine->info;
@@ -263,6 +264,7 @@ void cli_engine_close(cli_engine *engine)
     snug_session_destroy(engine->session);
     snug_text_close(engine->text);
     snug_model_close(engine->model);
+    cli_json_count_no_more();
     snug_memory_destroy(engine->memory);
     *engine = (cli_engine){ 0 };
 }

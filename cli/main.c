@@ -10,6 +10,7 @@
 #include "base/status.h"
 #include "cli/commands.h"
 #include "cli/help.h"
+#include "cli/json_heap.h"
 #include "cli/options.h"
 #include "cli/output.h"
 #include "cli/system.h"
@@ -52,6 +53,7 @@ int main(int count, char **words)
     /* For line editing alone: which bytes are a character. Numbers are written the same everywhere. */
     (void)setlocale(LC_CTYPE, "");
     cli_signals_init();
+    cli_json_init();
     if (cli_options_parse(&options, count - 1, words + 1, &error) != SNUG_OK)
         return (int)cli_fail(CLI_USAGE, "%s", error.text);
     if (options.help)

@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cli/json_heap.h"
+
 static int output_errno;
 
 cli_exit cli_exit_of(snug_status status)
@@ -134,6 +136,8 @@ bool cli_output_is_broken(void)
 cli_exit cli_output_finish(cli_exit status)
 {
     cli_flush();
+    if (cli_json_refusal())
+        return cli_fail(CLI_DOES_NOT_FIT, "%s", cli_json_refusal());
     if (output_errno == 0)
         return status;
     if (output_errno != EPIPE)

@@ -4,11 +4,11 @@
  */
 #include "cli/shown.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/utf8.h"
 #include "cli/input.h"
+#include "cli/json_heap.h"
 #include "cli/output.h"
 
 static uint32_t code_point(const char *at, size_t bytes)
@@ -88,6 +88,6 @@ void cli_write_json_ascii(json_t *value)
         return;
     }
     cli_write(text, strlen(text));
-    free(text);
+    cli_json_free(text);
     json_decref(value);
 }

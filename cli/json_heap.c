@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * json_heap.c - see the header. A few words in front of each block say how large it is.
+ */
+#include "cli/json_heap.h"
+
+#include <stdalign.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <jansson.h>
+
+#define FRONT_BYTES (sizeof(max_align_t))
+
+/* The heap's own: 8 bytes a block, and rounding to 16. */
+#define HEAP_BYTES ((uint64_t)16)
+
+static struct {
+    uint64_t used_bytes;
+    uint64_t charged_bytes; /* in `memory` */
+    snug_memory *memory;
+    char refusal[SNUG_ERROR_TEXT_BYTES];
+} heap;
+
+static uint64_t steps_for(uint64_t bytes)
+{
+    const uint64_t steps = (bytes + CLI_JSON_STEP_BYTES - 1) / CLI_JSON_STEP_BYTES;
+
+    return (steps > 0 ? steps : 1) * CLI_JSON_STEP_BYTES;
+}
+
+/* The ledger holds what `bytes` in use need. */
+static snug_status charge(uint64_t bytes, snug_error *error)
+{
+    const uint64_t wanted = steps_for(bytes);
+
+    if (!heap.memory || wanted == heap.charged_bytes)
+        return SNUG_OK;
+    if (wanted < heap.charged_bytes) {
+        snug_memory_unreserve(heap.memory, SNUG_MEMORY_OTHER, heap.charged_bytes - wanted);
+    } else {
+        const snug_status status = snug_memory_reserve(heap.memory, SNUG_MEMORY_OTHER,
+                                                       wanted - heap.charged_bytes, "JSON to print", error);
+
+        if (status != SNUG_OK)
+            return status;
+    }
+    heap.charged_bytes = wanted;
+    return SNUG_OK;
+}
+
+static void *allocate(size_t bytes)
+{
+    const uint64_t cost = (uint64_t)bytes + FRONT_BYTES + HEAP_BYTES;
+    snug_error error = { SNUG_OK, "" };
+    size_t *block;
+
+    if (cost > CLI_JSON_BYTES_MAX - heap.used_bytes) {
+        snprintf(heap.refusal, sizeof heap.refusal,
+                 "JSON to print needs more than the %u MiB that are allowed for it; print less, or in parts",
+                 (unsigned)(CLI_JSON_BYTES_MAX >> 20));
+        return NULL;
+    }
+    if (charge(heap.used_bytes + cost, &error) != SNUG_OK) {
+        snprintf(heap.refusal, sizeof heap.refusal, "%s", error.text);
+        return NULL;
+    }
+    block = malloc(bytes + FRONT_BYTES);
+    if (!block) {
+        snprintf(heap.refusal, sizeof heap.refusal, "the system has no memory left for JSON to print");
+        return NULL;
+    }
+    heap.used_bytes += cost;
+    *block = bytes;
+    return (char *)block + FRONT_BYTES;
+}
+
+static void give_back(void *given)
+{
+    size_t *block;
+
+    if (!given)
+        return;
+    block = (void *)((char *)given - FRONT_BYTES);
+    heap.used_bytes -= (uint64_t)*block + FRONT_BYTES + HEAP_BYTES;
+    free(block);
+    (void)charge(heap.used_bytes, NULL); /* lower: cannot be refused */
+}
+
+void cli_json_free(void *text)
+{
+    give_back(text);
+}
+
+void cli_json_init(void)
+{
+    json_set_alloc_funcs(allocate, give_back);
+}
+
+snug_status cli_json_count_in(snug_memory *memory, snug_error *error)
+{
+    snug_status status;
+
+    cli_json_count_no_more();
+    heap.memory = memory;
+    status = charge(heap.used_bytes, error);
+    if (status != SNUG_OK)
+        heap.memory = NULL;
+    return status;
+}
+
+void cli_json_count_no_more(void)
+{
+    if (heap.memory)
+        snug_memory_unreserve(heap.memory, SNUG_MEMORY_OTHER, heap.charged_bytes);
+    heap.memory = NULL;
+    heap.charged_bytes = 0;
+}
+
+uint64_t cli_json_bytes(void)
+{
+    return heap.used_bytes;
+}
+
+const char *cli_json_refusal(void)
+{
+    return heap.refusal[0] ? heap.refusal : NULL;
+}
