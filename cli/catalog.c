@@ -10,6 +10,7 @@
 
 #include <snug/hub.h>
 
+#include "cli/choice.h"
 #include "cli/system.h"
 
 cli_exit cli_catalog_open(cli_catalog *out)
@@ -120,11 +121,13 @@ static bool is_any_fetched(const snug_catalog *catalog)
 }
 
 /* Writes the path and says why; false when the bundled one is to be used. */
-static bool choose(char *path_out, size_t capacity, const cli_catalog *c, const cli_options *options)
+static bool choose(char *path_out, size_t capacity, const cli_catalog *c, snug_strategy strategy,
+                   const cli_options *options)
 {
     const snug_catalog_query query = {
         .struct_size = sizeof query,
         .limit_bytes = options->memory_limit,
+        .strategy = strategy,
         .context_tokens = (uint32_t)options->context,
         .is_installed_only = true,
     };
@@ -146,12 +149,15 @@ static bool choose(char *path_out, size_t capacity, const cli_catalog *c, const 
 cli_exit cli_catalog_choose_model(char *path_out, size_t capacity, const cli_options *options)
 {
     cli_catalog c;
+    snug_strategy strategy;
     bool is_chosen;
-    const cli_exit status = cli_catalog_open(&c);
+    cli_exit status = cli_choice_read_strategy(&strategy, options);
 
+    if (status == CLI_DONE)
+        status = cli_catalog_open(&c);
     if (status != CLI_DONE)
         return status;
-    is_chosen = choose(path_out, capacity, &c, options);
+    is_chosen = choose(path_out, capacity, &c, strategy, options);
     cli_catalog_close(&c);
     return is_chosen ? CLI_DONE : use_bundled(path_out, capacity, options->quiet);
 }

@@ -12,6 +12,7 @@
 
 #include "cli/cache.h"
 #include "cli/catalog.h"
+#include "cli/choice.h"
 #include "cli/value.h"
 
 static snug_catalog_candidate candidate_at(const snug_catalog_choice *choice, size_t index)
@@ -185,7 +186,7 @@ static void print_table(const cli_catalog *catalog, const snug_catalog_choice *c
 
 cli_exit cli_command_models(const cli_options *options)
 {
-    const snug_catalog_query query = {
+    snug_catalog_query query = {
         .struct_size = sizeof query,
         .limit_bytes = options->limit,
         .context_tokens = (uint32_t)options->context,
@@ -194,9 +195,11 @@ cli_exit cli_command_models(const cli_options *options)
     snug_error error = { SNUG_OK, "" };
     snug_catalog_choice *choice = NULL;
     cli_catalog catalog;
-    cli_exit status = cli_catalog_open(&catalog);
+    cli_exit status = cli_choice_read_strategy(&query.strategy, options);
     bool is_first = true;
 
+    if (status == CLI_DONE)
+        status = cli_catalog_open(&catalog);
     if (status != CLI_DONE)
         return status;
     if (snug_catalog_best(&choice, catalog.catalog, &query, &error) != SNUG_OK)

@@ -181,6 +181,7 @@ snug_status snug_catalog_best(snug_catalog_choice **choice_out, const snug_catal
     choice->catalog = catalog;
     choice->question = (catalog_question){
         .limit_bytes = query->limit_bytes,
+        .strategy = query->strategy,
         .rules = snug_strategy_rules_of(query->strategy),
         .context_tokens = query->context_tokens,
     };

@@ -9,14 +9,12 @@
 #include "base/size.h"
 #include "base/status.h"
 #include "memory/memory.h"
+#include "plan/plan.h"
 #include "text/text.h"
 
-/* The shortest context worth having. */
-#define CONTEXT_LEAST 256u
-
-/* What a quantized cache keeps exact, as llm-tool --kv quantized does. */
-#define EXACT_FIRST  16u
-#define EXACT_RECENT 128u
+#define CONTEXT_DEFAULT 4096u /* as for a session */
+#define CONTEXT_LEAST   256u  /* the shortest worth having */
+#define CHUNK_LEAST     32u   /* of the planner's search */
 
 /* A model opened to be planned. */
 typedef struct subject {
@@ -77,107 +75,72 @@ static void close_subject(subject *s)
 
 /* --- the search ----------------------------------------------------------------------------------------- */
 
-/* Cache formats in the order in which quality falls. */
-static const struct {
-    uint32_t key_bits, value_bits;
-} ladder[] = { { 16, 16 }, { 8, 8 }, { 6, 6 }, { 5, 4 }, { 4, 4 }, { 4, 3 }, { 3, 3 }, { 2, 2 } };
-
-static bool is_allowed(size_t rung, const snug_strategy_rules *rules)
-{
-    return ladder[rung].key_bits <= rules->first_key_bits &&
-           ladder[rung].value_bits <= rules->first_value_bits &&
-           ladder[rung].key_bits >= rules->floor_key_bits &&
-           ladder[rung].value_bits >= rules->floor_value_bits;
-}
-
-static snug_kv_coding coding_of(uint32_t bits)
-{
-    if (bits == 16)
-        return (snug_kv_coding){ .format = SNUG_KV_FORMAT_F16 };
-    return (snug_kv_coding){ .format = SNUG_KV_FORMAT_PLANES, .bits = bits };
-}
-
-static snug_kv_config config_of(size_t rung)
-{
-    const bool is_exact = ladder[rung].key_bits == 16 && ladder[rung].value_bits == 16;
-
-    return (snug_kv_config){
-        .key = coding_of(ladder[rung].key_bits),
-        .value = coding_of(ladder[rung].value_bits),
-        .first_exact_tokens = is_exact ? 0 : EXACT_FIRST,
-        .recent_exact_tokens = is_exact ? 0 : EXACT_RECENT,
-    };
-}
-
-static snug_status plan_with(snug_plan *plan, const subject *s, size_t rung, uint32_t chunk, uint32_t context,
-                             snug_error *error)
-{
-    const snug_plan_options options = {
-        .struct_size = sizeof options,
-        .context_tokens = context,
-        .prefill_chunk = chunk,
-        .kv = config_of(rung),
-    };
-
-    plan->struct_size = sizeof *plan;
-    return snug_plan_make(plan, s->model, s->memory, s->text_bytes, &options, error);
-}
-
-/* What cannot be given back within the strategy's share, and with the weights within the limit. */
-static bool does_fit(const snug_plan *plan, const subject *s)
+/*
+ * The limit that is held against what cannot be given back. A strategy plans with its share of it; where the
+ * weights leave less than that share, it is lowered so that the share of it is what they leave.
+ */
+static uint64_t limit_beside_weights(const subject *s)
 {
     const catalog_question *q = s->question;
+    const uint64_t left = q->limit_bytes > s->info.weight_bytes ? q->limit_bytes - s->info.weight_bytes : 0;
+    const double scaled = (double)left / q->rules->plan_share;
 
-    return (double)plan->peak_bytes <= q->rules->plan_share * (double)q->limit_bytes &&
-           plan->peak_bytes <= q->limit_bytes && s->info.weight_bytes <= q->limit_bytes - plan->peak_bytes;
+    return scaled < (double)q->limit_bytes ? (uint64_t)scaled : q->limit_bytes;
 }
 
-/* The first cache format with the largest chunk that fits; else the plan with the smallest of both. */
-static snug_status search(snug_catalog_candidate *out, const subject *s, snug_error *error)
+static snug_plan_options options_for(const subject *s, uint32_t context_tokens)
 {
-    static const uint32_t chunks[] = { 512, 128, 32 };
+    const uint32_t otherwise =
+        s->info.context_tokens < CONTEXT_DEFAULT ? s->info.context_tokens : CONTEXT_DEFAULT;
 
-    for (size_t rung = 0; rung < SNUG_COUNT(ladder); rung++)
-        for (size_t c = 0; is_allowed(rung, s->question->rules) && c < SNUG_COUNT(chunks); c++) {
-            SNUG_TRY(plan_with(&out->plan, s, rung, chunks[c], s->question->context_tokens, error));
-            out->fits = does_fit(&out->plan, s);
-            if (out->fits)
-                return SNUG_OK;
-        }
+    return (snug_plan_options){
+        .struct_size = sizeof(snug_plan_options),
+        .context_tokens = context_tokens ? context_tokens : otherwise,
+        .kv = { .retention = { .kind = SNUG_KV_RETENTION_ALL } },
+    };
+}
+
+/* The strategy's first cache format with the largest chunk that fits; else the plan that needs least. */
+static snug_status search(snug_catalog_candidate *out, const subject *s, snug_plan_situation *situation,
+                          snug_error *error)
+{
+    const snug_plan_options options = options_for(s, s->question->context_tokens);
+
+    situation->limit_bytes = limit_beside_weights(s);
+    out->plan.struct_size = sizeof out->plan;
+    SNUG_TRY(snug_plan_search_in(&out->plan, situation, s->model, &options, s->question->strategy, error));
+    out->fits = out->plan.fits && !out->plan.is_tight;
     return SNUG_OK;
 }
 
-static size_t last_rung(const snug_strategy_rules *rules)
+/* Whether so many tokens fit with the smallest cache of the strategy, read in small chunks. */
+static bool fits_tokens(const subject *s, const snug_plan_situation *situation, uint32_t tokens)
 {
-    size_t last = 0;
-
-    for (size_t rung = 0; rung < SNUG_COUNT(ladder); rung++)
-        if (is_allowed(rung, rules))
-            last = rung;
-    return last;
-}
-
-static bool fits_tokens(const subject *s, uint32_t tokens)
-{
+    const snug_strategy_rules *rules = s->question->rules;
+    const snug_plan_bits floor_bits = { rules->floor_key_bits, rules->floor_value_bits };
+    snug_plan_options options = options_for(s, tokens);
     snug_plan plan;
 
-    return plan_with(&plan, s, last_rung(s->question->rules), 32, tokens, NULL) == SNUG_OK &&
-           does_fit(&plan, s);
+    options.prefill_chunk = CHUNK_LEAST;
+    options.kv = snug_plan_config_of(&options.kv, floor_bits);
+    plan.struct_size = sizeof plan;
+    return snug_plan_predict(&plan, situation, s->model, &options, NULL) == SNUG_OK &&
+           (double)plan.peak_bytes <= rules->plan_share * (double)situation->limit_bytes;
 }
 
-static uint32_t longest_that_fits(const subject *s)
+static uint32_t longest_that_fits(const subject *s, const snug_plan_situation *situation)
 {
     uint32_t low = (uint32_t)snug_min_size(CONTEXT_LEAST, s->info.context_tokens);
     uint32_t high = s->info.context_tokens;
 
-    if (!fits_tokens(s, low))
+    if (!fits_tokens(s, situation, low))
         return 0;
-    if (fits_tokens(s, high))
+    if (fits_tokens(s, situation, high))
         return high;
     while (high - low > 64) {
         const uint32_t middle = low + (high - low) / 2;
 
-        if (fits_tokens(s, middle))
+        if (fits_tokens(s, situation, middle))
             low = middle;
         else
             high = middle;
@@ -187,11 +150,14 @@ static uint32_t longest_that_fits(const subject *s)
 
 static snug_status plan_subject(snug_catalog_candidate *out, const subject *s, snug_error *error)
 {
+    snug_plan_situation situation;
+
+    snug_plan_look(&situation, s->memory, s->text_bytes, 0);
     out->file_bytes = s->info.mapped_bytes;
     out->weight_bytes = s->info.weight_bytes;
-    SNUG_TRY(search(out, s, error));
+    SNUG_TRY(search(out, s, &situation, error));
     out->need_bytes = out->plan.peak_bytes + out->weight_bytes;
-    out->longest_tokens = longest_that_fits(s);
+    out->longest_tokens = longest_that_fits(s, &situation);
     out->is_planned = true;
     return SNUG_OK;
 }

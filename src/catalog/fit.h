@@ -10,6 +10,7 @@
 /* The question, with every default replaced. */
 typedef struct catalog_question {
     uint64_t limit_bytes;
+    snug_strategy strategy;
     const snug_strategy_rules *rules;
     uint32_t context_tokens; /* 0: the default */
 } catalog_question;
