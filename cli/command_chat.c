@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/status.h"
+#include "cli/cache.h"
 #include "cli/cache_file.h"
 #include "cli/conversation.h"
 #include "cli/engine.h"
@@ -17,6 +18,7 @@
 #include "cli/line.h"
 #include "cli/report.h"
 #include "cli/system.h"
+#include "cli/value.h"
 
 typedef struct chat {
     const cli_options *options;
@@ -28,6 +30,7 @@ typedef struct chat {
     uint64_t answers;
     const cli_stored *stored; /* goes on with this one; NULL: a new conversation */
     cli_buffer note;          /* for a suspension */
+    cli_relief_log relief;
     bool is_left;
     bool is_suspended;
     bool is_answer_lost; /* no memory for its text */
@@ -46,6 +49,13 @@ static bool on_token(void *user, uint32_t id, const char *text, size_t bytes)
     if (!cli_buffer_add(&talk->answer, text, bytes))
         talk->is_answer_lost = true;
     return !talk->is_answer_lost && !cli_output_is_broken();
+}
+
+static void on_relief(void *user, const snug_relief_event *event)
+{
+    chat *talk = user;
+
+    cli_report_relief(&talk->relief, event, talk->options->quiet);
 }
 
 /* The whole conversation as ids. */
@@ -75,6 +85,7 @@ static snug_status generate(chat *talk, const cli_ids *ids, snug_error *error)
         .sample = cli_engine_sampling(&talk->engine),
         .keep_going = cli_keep_going,
         .on_token = on_token,
+        .on_relief = on_relief,
         .user = talk,
         .on_recompute = talk->options->quiet ? NULL : cli_report_recompute,
     };
@@ -207,6 +218,7 @@ static void go_on(chat *talk)
         .told_tokens = unfinished->told_tokens,
         .keep_going = cli_keep_going,
         .on_token = on_token,
+        .on_relief = on_relief,
         .user = talk,
         .on_recompute = talk->options->quiet ? NULL : cli_report_recompute,
     };
@@ -245,12 +257,49 @@ static void do_help(chat *talk, const char *argument);
 
 static void do_memory(chat *talk, const char *argument)
 {
+    snug_kv_info info = { .struct_size = sizeof info };
+
     (void)argument;
-    cli_report("context  %u of %u tokens", snug_session_tokens(talk->engine.session),
-               talk->engine.plan.context_tokens);
-    cli_report_memory(&talk->engine);
+    cli_report_gauge(&talk->engine);
+    snug_kv_read_info(&info, snug_session_kv(talk->engine.session));
+    cli_report("context  %u of %u tokens; cache %s, %s", snug_session_tokens(talk->engine.session),
+               talk->engine.plan.context_tokens, cli_cache_in_words(&info.config).text,
+               cli_size(snug_kv_committed_bytes(snug_session_kv(talk->engine.session))).text);
     if (talk->options->memory_stats)
         cli_report_memory_stats(&talk->engine);
+}
+
+static void do_cleanup(chat *talk, const char *argument)
+{
+    const uint64_t scratch = snug_session_trim(talk->engine.session);
+    const uint64_t slack = snug_memory_cleanup(talk->engine.memory);
+
+    (void)argument;
+    cli_note("given back: %s of scratch, which the next message takes again, and %s that the heap kept",
+             cli_size(scratch).text, cli_size(slack).text);
+}
+
+static void do_strategy(chat *talk, const char *argument)
+{
+    snug_strategy strategy = talk->engine.strategy;
+    snug_error error = { SNUG_OK, "" };
+    const snug_strategy_rules *rules;
+
+    if (argument[0] && !snug_strategy_parse(&strategy, argument)) {
+        talk->status = cli_fail(
+            CLI_USAGE, "/strategy takes conservative, balanced or aggressive, not \"%.40s\"", argument);
+        return;
+    }
+    if (snug_session_set_strategy(talk->engine.session, strategy, &error) != SNUG_OK) {
+        fail(talk, &error);
+        return;
+    }
+    talk->engine.strategy = strategy;
+    rules = snug_strategy_rules_of(strategy);
+    cli_note("%s: memory is given back from level %s on, the cache down to %u/%u bits%s",
+             snug_strategy_name(strategy == SNUG_STRATEGY_AUTO ? SNUG_STRATEGY_BALANCED : strategy),
+             snug_pressure_name(rules->relief_from), rules->floor_key_bits, rules->floor_value_bits,
+             rules->may_slide ? ", and the middle of the conversation may be forgotten" : "");
 }
 
 static void do_stats(chat *talk, const char *argument)
@@ -329,8 +378,10 @@ static const struct {
     const char *help;
 } commands[] = {
     { "/help", "", do_help, "this list" },
-    { "/memory", "", do_memory, "what the conversation takes now" },
+    { "/memory", "", do_memory, "how full memory is, and what the conversation takes of it" },
     { "/stats", "", do_stats, "speed and memory of the last answer" },
+    { "/cleanup", "", do_cleanup, "give back what is not needed now" },
+    { "/strategy", "NAME", do_strategy, "conservative, balanced or aggressive; none: which it is" },
     { "/system", "TEXT", do_system, "how the model should behave; empty: no system message" },
     { "/reset", "", do_reset, "forget the conversation" },
     { "/save", "FILE", do_save, "write the conversation to a file" },
@@ -344,7 +395,7 @@ static void do_help(chat *talk, const char *argument)
     (void)talk;
     (void)argument;
     for (size_t i = 0; i < SNUG_COUNT(commands); i++)
-        cli_report("%-8s %-5s %s", commands[i].name, commands[i].argument, commands[i].help);
+        cli_report("%-9s %-5s %s", commands[i].name, commands[i].argument, commands[i].help);
     cli_report("Ctrl-C stops an answer.");
 }
 

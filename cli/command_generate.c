@@ -27,6 +27,7 @@ typedef struct generation {
     const cli_stored *stored; /* goes on with this one; NULL: from a prompt */
     cli_buffer note;          /* for a suspension */
     cli_suspension suspension;
+    cli_relief_log relief;
 } generation;
 
 /* --- the prompt ---------------------------------------------------------------------------------------- */
@@ -74,6 +75,13 @@ static cli_exit continue_cache_file(generation *run)
 
 /* --- the answer ---------------------------------------------------------------------------------------- */
 
+static void on_relief(void *user, const snug_relief_event *event)
+{
+    generation *run = user;
+
+    cli_report_relief(&run->relief, event, run->engine.options->quiet);
+}
+
 static bool on_token(void *user, uint32_t id, const char *text, size_t bytes)
 {
     generation *run = user;
@@ -99,7 +107,7 @@ static cli_exit print_json(generation *run, bool is_suspended)
         cli_print("%s%u", i ? ", " : "", run->answer_ids.id[i]);
     cli_print("], ");
     cli_write_json_members(
-        json_pack("{s:s%,s:I,s:I,s:I,s:I,s:s,s:s,s:o,s:f,s:f,s:f,s:s,s:o,s:o,s:o}", "text",
+        json_pack("{s:s%,s:I,s:I,s:I,s:I,s:s,s:s,s:o,s:f,s:f,s:f,s:s,s:o,s:o,s:o,s:o}", "text",
                   run->answer.data ? run->answer.data : "", run->answer.bytes, "prompt_tokens",
                   (json_int_t)result->prompt_tokens, "reused_tokens", (json_int_t)result->reused_tokens,
                   "generated_tokens", (json_int_t)result->generated_tokens, "recomputed_tokens",
@@ -112,7 +120,7 @@ static cli_exit print_json(generation *run, bool is_suspended)
                                         result->decode_ns),
                   "first_token_ms", (double)result->first_token_ns / 1e6, "model", run->engine.path, "kv",
                   cli_cache_json(&run->engine), "memory", cli_report_memory_json(&run->engine), "plan",
-                  cli_choice_json(&run->engine)));
+                  cli_choice_json(&run->engine), "relief", cli_relief_json(&run->relief)));
     cli_print("}\n");
     if (is_suspended)
         return CLI_SUSPENDED;
@@ -148,6 +156,7 @@ static snug_generate_options generate_options(generation *run, const cli_options
         .sample = cli_engine_sampling(&run->engine),
         .keep_going = cli_keep_going,
         .on_token = on_token,
+        .on_relief = on_relief,
         .user = run,
         .on_recompute = options->quiet ? NULL : cli_report_recompute,
     };
@@ -182,6 +191,7 @@ static cli_exit answer(generation *run, const cli_options *options)
 {
     const snug_generate_options generate = generate_options(run, options);
     const uint32_t context = run->engine.plan.context_tokens;
+    snug_unfinished unfinished = { .struct_size = sizeof unfinished };
     snug_error error = { SNUG_OK, "" };
     snug_status status;
 
@@ -193,7 +203,8 @@ static cli_exit answer(generation *run, const cli_options *options)
     run->result.struct_size = sizeof run->result;
     status = snug_session_generate(&run->result, run->engine.session, run->engine.text, run->prompt.ids.id,
                                    run->prompt.ids.count, run->answer_ids.id, &generate, &error);
-    if (status == SNUG_ERR_OVER_LIMIT || status == SNUG_ERR_NO_MEMORY)
+    if ((status == SNUG_ERR_OVER_LIMIT || status == SNUG_ERR_NO_MEMORY) &&
+        snug_session_unfinished(run->engine.session, &unfinished))
         return suspend(run, &error);
     if (status != SNUG_OK && status != SNUG_ERR_CANCELLED) {
         cli_print(run->is_json || run->result.generated_tokens == 0 ? "" : "\n");

@@ -239,6 +239,13 @@ static void warn_about_context(const cli_engine *engine)
                  engine->plan.context_tokens, engine->info.context_tokens);
 }
 
+/* What the user set about the cache is obeyed. */
+static bool is_format_given(const cli_options *options)
+{
+    return options->exact || cli_given(options, kv) || cli_given(options, kv_format) ||
+           cli_given(options, kv_bits) || cli_given(options, max_kv_size);
+}
+
 cli_exit cli_engine_start(cli_engine *engine)
 {
     const snug_session_options options = {
@@ -247,6 +254,11 @@ cli_exit cli_engine_start(cli_engine *engine)
         .prefill_chunk = engine->plan.prefill_chunk,
         .threads = engine->plan.threads,
         .kv = engine->plan.kv,
+        .adapt = engine->is_adaptive && (engine->options->command == CLI_COMMAND_generate ||
+                                         engine->options->command == CLI_COMMAND_chat),
+        .strategy = engine->strategy,
+        .keeps_format = is_format_given(engine->options),
+        .keeps_chunk = cli_given(engine->options, prefill_chunk),
     };
     snug_error error = { SNUG_OK, "" };
 

@@ -111,6 +111,112 @@ void cli_report_recompute(void *user, const snug_recompute *recompute)
              recompute->tokens, are, is_longer ? "long" : "short");
 }
 
+/* --- giving back ---------------------------------------------------------------------------------------- */
+
+static const char *reason_in_words(snug_relief_reason reason)
+{
+    switch (reason) {
+    case SNUG_RELIEF_PRESSURE:
+        return "memory is short";
+    case SNUG_RELIEF_FORECAST:
+        return "memory would soon be short";
+    case SNUG_RELIEF_LIMIT:
+        return "the memory limit was lowered";
+    case SNUG_RELIEF_REFUSED:
+        return "the memory limit is reached";
+    case SNUG_RELIEF_RECOVERY:
+        return "there is room again";
+    }
+    return "memory";
+}
+
+static void write_step(char *out, size_t capacity, const snug_relief_event *event)
+{
+    switch (event->step) {
+    case SNUG_RELIEF_SLACK:
+        snprintf(out, capacity, "what is not needed now goes back");
+        break;
+    case SNUG_RELIEF_RECOVER:
+        snprintf(out, capacity, "the cache has %u/%u bits, prompts are read %u tokens at a time",
+                 event->key_bits, event->value_bits, event->prefill_chunk);
+        break;
+    case SNUG_RELIEF_CHUNK:
+        snprintf(out, capacity, "prompts are read %u tokens at a time", event->prefill_chunk);
+        break;
+    case SNUG_RELIEF_DEMOTE:
+        snprintf(out, capacity, "the cache goes down to %u/%u bits", event->key_bits, event->value_bits);
+        break;
+    case SNUG_RELIEF_WINDOW:
+        snprintf(out, capacity, "the middle of the conversation is forgotten");
+        break;
+    case SNUG_RELIEF_SUSPEND:
+        snprintf(out, capacity, "nothing more can be given back");
+        break;
+    default:
+        snprintf(out, capacity, "%s", snug_relief_step_name(event->step));
+    }
+}
+
+void cli_report_relief(cli_relief_log *log, const snug_relief_event *event, bool is_quiet)
+{
+    char step[96];
+
+    if (log->count < SNUG_COUNT(log->event))
+        log->event[log->count] = *event;
+    log->count++;
+    if (is_quiet)
+        return;
+    write_step(step, sizeof step, event);
+    cli_flush();
+    if (event->returned_bytes > 0)
+        cli_note("%s: %s, %s; %s in use", reason_in_words(event->reason), step,
+                 cli_size(event->returned_bytes).text, cli_size(event->used_after_bytes).text);
+    else
+        cli_note("%s: %s; %s in use", reason_in_words(event->reason), step,
+                 cli_size(event->used_after_bytes).text);
+}
+
+json_t *cli_relief_json(const cli_relief_log *log)
+{
+    json_t *events = json_array();
+
+    for (size_t i = 0; i < log->count && i < SNUG_COUNT(log->event); i++) {
+        const snug_relief_event *event = &log->event[i];
+
+        json_array_append_new(
+            events,
+            json_pack("{s:s,s:s,s:s,s:I,s:I,s:I,s:I,s:I,s:I,s:{s:I,s:I},s:I}", "step",
+                      snug_relief_step_name(event->step), "reason", snug_relief_reason_name(event->reason),
+                      "level", snug_pressure_name(event->level), "promised_bytes",
+                      (json_int_t)event->promised_bytes, "returned_bytes", (json_int_t)event->returned_bytes,
+                      "used_before_bytes", (json_int_t)event->used_before_bytes, "used_after_bytes",
+                      (json_int_t)event->used_after_bytes, "duration_us",
+                      (json_int_t)(event->duration_ns / 1000), "tokens", (json_int_t)event->tokens, "bits",
+                      "key", (json_int_t)event->key_bits, "value", (json_int_t)event->value_bits,
+                      "prefill_chunk", (json_int_t)event->prefill_chunk));
+    }
+    return events;
+}
+
+#define GAUGE_COLUMNS 20
+
+void cli_report_gauge(const cli_engine *engine)
+{
+    snug_memory_state state;
+    char bar[GAUGE_COLUMNS + 1];
+    double usage;
+
+    snug_memory_read_state(&state, engine->memory);
+    usage = state.usage > 0 ? state.usage < 1 ? state.usage : 1 : 0;
+    for (int i = 0; i < GAUGE_COLUMNS; i++)
+        bar[i] = i < (int)(usage * GAUGE_COLUMNS + 0.5) ? '#' : '.';
+    bar[GAUGE_COLUMNS] = '\0';
+    cli_report("memory   [%s] %.0f %%, %s: %s in use, %s predicted for a full context, limit %s (%s)", bar,
+               100 * usage, snug_pressure_name(state.pressure), cli_size(state.own_bytes).text,
+               cli_size(engine->plan.peak_bytes).text, cli_size(state.limit_bytes).text,
+               state.binding == SNUG_MEMORY_SOURCE_USER ? engine->plan.limited_by : state.binding_text);
+}
+
 /* --- more ---------------------------------------------------------------------------------------------- */
 
 #define TIMELINE_LINES 16

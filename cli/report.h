@@ -17,6 +17,19 @@ void cli_report_run(const cli_engine *engine, const snug_generate_result *result
 /* A snug_recompute_fn that says what is computed again and why, before it begins. */
 void cli_report_recompute(void *user, const snug_recompute *recompute);
 
+/* The steps by which a run gave memory back. */
+typedef struct cli_relief_log {
+    snug_relief_event event[64]; /* the first ones; later ones are only counted */
+    size_t count;
+} cli_relief_log;
+
+/* Keep it, and say it in one line unless `is_quiet`. */
+void cli_report_relief(cli_relief_log *log, const snug_relief_event *event, bool is_quiet);
+json_t *cli_relief_json(const cli_relief_log *log);
+
+/* One line: how full memory is, what a full context will take, who limits it. */
+void cli_report_gauge(const cli_engine *engine);
+
 /* The memory lines alone: /memory of the chat. */
 void cli_report_memory(const cli_engine *engine);
 

@@ -12,12 +12,74 @@
 #define SNUG_SESSION_H
 
 #include <snug/model.h>
+#include <snug/monitor.h>
 #include <snug/sample.h>
 #include <snug/text.h>
 
 SNUG_BEGIN_DECLS
 
 typedef struct snug_session snug_session;
+
+/* --- giving memory back -------------------------------------------------------------------------------- */
+
+/* In this order, cheapest and most easily undone first. */
+typedef enum snug_relief_step {
+    SNUG_RELIEF_NONE = 0,
+    SNUG_RELIEF_SLACK = 1,    /* scratch that decode does not need; what the heap keeps unused */
+    SNUG_RELIEF_PREFIX = 2,   /* prefixes kept for later conversations: the embedder's */
+    SNUG_RELIEF_CHUNK = 3,    /* half the prefill chunk */
+    SNUG_RELIEF_IDLE = 4,     /* idle models and sessions: the embedder's */
+    SNUG_RELIEF_DEMOTE = 5,   /* the cache in fewer bits */
+    SNUG_RELIEF_WEIGHTS = 6,  /* weights that are not needed soon: the embedder's */
+    SNUG_RELIEF_WINDOW = 7,   /* forget the middle of the conversation, where the strategy allows it */
+    SNUG_RELIEF_MODEL = 8,    /* a smaller model: the embedder's */
+    SNUG_RELIEF_REFUSE = 9,   /* no new work: the embedder's */
+    SNUG_RELIEF_SUSPEND = 10, /* nothing is left: the request ends with SNUG_ERR_OVER_LIMIT */
+    SNUG_RELIEF_RECOVER = 11, /* one step taken back */
+} snug_relief_step;
+
+/* "slack", "prefix", "chunk" ...: the name in reports and in JSON. */
+SNUG_API const char *snug_relief_step_name(snug_relief_step step);
+
+typedef enum snug_relief_reason {
+    SNUG_RELIEF_PRESSURE = 1, /* the level of pressure */
+    SNUG_RELIEF_FORECAST = 2, /* the request would soon bring it there */
+    SNUG_RELIEF_LIMIT = 3,    /* the limit was lowered below what is in use */
+    SNUG_RELIEF_REFUSED = 4,  /* the cache had to grow, and was refused */
+    SNUG_RELIEF_RECOVERY = 5, /* there has been room for 5 s */
+} snug_relief_reason;
+
+/* "pressure", "forecast", "limit", "refused", "recovery". */
+SNUG_API const char *snug_relief_reason_name(snug_relief_reason reason);
+
+/* One step that was done. Bytes are those of the ledger. */
+typedef struct snug_relief_event {
+    size_t struct_size;
+    snug_relief_step step;
+    snug_relief_reason reason;
+    snug_pressure level;
+    uint64_t promised_bytes; /* before it was done */
+    uint64_t returned_bytes;
+    uint64_t used_before_bytes;
+    uint64_t used_after_bytes;
+    uint64_t limit_bytes; /* NO_LIMIT when there is none */
+    uint64_t duration_ns;
+    uint32_t tokens;   /* of the conversation */
+    uint32_t key_bits; /* the fewest in any layer, now; 16: f16 */
+    uint32_t value_bits;
+    uint32_t prefill_chunk; /* now */
+} snug_relief_event;
+
+/* On the session's thread, between tokens; it must not call the session. */
+typedef void (*snug_relief_fn)(void *user, const snug_relief_event *event);
+
+/* The same: the level of pressure is another than before. */
+typedef void (*snug_pressure_fn)(void *user, const snug_pressure_reading *reading);
+
+/* A step of the embedder's: give `want` bytes back. Returns how many it was; 0: there are none. The same. */
+typedef uint64_t (*snug_release_fn)(void *user, snug_relief_step step, uint64_t want_bytes);
+
+/* --- a session ----------------------------------------------------------------------------------------- */
 
 #define SNUG_PREFILL_CHUNK_DEFAULT 512
 
@@ -31,6 +93,17 @@ typedef struct snug_session_options {
     uint32_t
         logits_rows;   /* positions whose logits on_logits computes at once, 1 .. 8; 0: 1. Scratch for each */
     snug_kv_config kv; /* AUTO: f16, f32 for a model opened as exact; all tokens */
+    /*
+     * When memory is short, give some back step by step (snug_relief_step) and go on: by the strategy's
+     * rules, while tokens are computed, at most 20 ms after the kernel or the ledger shows it; limits
+     * follow the machine. Costs 20 KiB and some twenty descriptors.
+     */
+    bool adapt;
+    snug_strategy strategy;
+    bool keeps_format; /* adapt: neither the cache's format nor what it keeps may change: the user set it */
+    bool keeps_chunk;  /* nor the prefill chunk */
+    snug_release_fn on_release; /* may be NULL */
+    void *release_user;
 } snug_session_options;
 
 /* `model` and `memory` must outlive it. Errors: ARGUMENT, OVER_LIMIT, NO_MEMORY, UNSUPPORTED. */
@@ -43,7 +116,7 @@ SNUG_API void snug_session_destroy(snug_session *session);
 SNUG_API uint32_t snug_session_tokens(const snug_session *session);         /* computed so far */
 SNUG_API const uint32_t *snug_session_ids(const snug_session *session);     /* their ids */
 SNUG_API uint32_t snug_session_context_tokens(const snug_session *session); /* the most it can hold */
-SNUG_API uint32_t snug_session_prefill_chunk(const snug_session *session);
+SNUG_API uint32_t snug_session_prefill_chunk(const snug_session *session);  /* now: relief may halve it */
 SNUG_API uint32_t snug_session_threads(const snug_session *session);
 SNUG_API const snug_kv *snug_session_kv(const snug_session *session);
 
@@ -122,6 +195,15 @@ SNUG_API SNUG_MUST_CHECK snug_status snug_session_fork(snug_session **session_ou
                                                        snug_error *error);
 
 /*
+ * Give back what is not needed until the next prompt: scratch, which is taken again then. Returns the bytes.
+ */
+SNUG_API uint64_t snug_session_trim(snug_session *session);
+
+/* Of a session that adapts: by these rules from now on. Errors: ARGUMENT (it does not adapt, no such one). */
+SNUG_API SNUG_MUST_CHECK snug_status snug_session_set_strategy(snug_session *session, snug_strategy strategy,
+                                                               snug_error *error);
+
+/*
  * Keep the conversation in another kind of cache from now on; AUTO as in snug_session_options. What was codes
  * stays as exact as the codes were. Cost: each tile decoded and encoded; both caches are there meanwhile.
  * Errors: ARGUMENT, UNSUPPORTED (also when tokens that the new cache would see have been given up),
@@ -198,6 +280,10 @@ typedef struct snug_generate_options {
     /* The last ids of the prompt that are the answer so far, told by an earlier call: the text goes on after
      * them. */
     uint32_t told_tokens;
+    /* Of a session that adapts; each may be NULL. */
+    snug_relief_fn on_relief;
+    snug_pressure_fn on_pressure;
+    uint32_t monitor_interval_tokens; /* look at memory every so many tokens; 0: every one */
 } snug_generate_options;
 
 typedef struct snug_generate_result {
@@ -213,6 +299,8 @@ typedef struct snug_generate_result {
      * before the answer are not in reused_tokens, but in prefill_ns; others are in decode_ns. */
     uint32_t recomputed_tokens;
     snug_recompute_reason recompute_reason;
+    uint32_t relief_steps; /* done, recoveries included */
+    uint64_t relief_bytes; /* that they returned */
 } snug_generate_result;
 
 /*

@@ -147,7 +147,8 @@ static bool take_room(snug_memory *memory, uint64_t bytes, uint64_t *used_out)
     uint64_t used = atomic_load_explicit(&memory->all.used_bytes, memory_order_relaxed);
 
     do {
-        const uint64_t hard = snug_memory_hard(memory);
+        const uint64_t hard =
+            snug_memory_hard(memory) + atomic_load_explicit(&memory->allowed_bytes, memory_order_relaxed);
 
         *used_out = used;
         if (used > hard || bytes > hard - used)
@@ -220,6 +221,11 @@ void snug_memory_discharge(snug_memory *memory, snug_memory_use use, uint64_t by
     atomic_fetch_sub_explicit(&memory->all.blocks, blocks, memory_order_relaxed);
     /* The total last: who sees room in it finds the use already lower. */
     atomic_fetch_sub_explicit(&memory->all.used_bytes, bytes, memory_order_relaxed);
+}
+
+void snug_memory_allow(snug_memory *memory, uint64_t bytes)
+{
+    atomic_store_explicit(&memory->allowed_bytes, bytes, memory_order_relaxed);
 }
 
 snug_status snug_memory_take(snug_memory *memory, snug_memory_use use, uint64_t bytes, const char *what,

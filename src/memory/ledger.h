@@ -30,8 +30,9 @@ struct snug_memory {
     _Atomic uint64_t user_hard_bytes;
     _Atomic uint64_t machine_soft_bytes;
     _Atomic uint64_t machine_hard_bytes;
-    snug_os_mutex text_mutex; /* guards machine_text */
-    char machine_text[320];   /* who sets machine_hard_bytes */
+    _Atomic uint64_t allowed_bytes; /* beyond the hard limit, while more is given back */
+    snug_os_mutex text_mutex;       /* guards machine_text */
+    char machine_text[320];         /* who sets machine_hard_bytes */
     _Atomic uint64_t wanted_weight_bytes;
     snug_memory_pressure_fn on_pressure;
     void *user;

@@ -21,6 +21,10 @@ SNUG_MUST_CHECK snug_status snug_memory_take(snug_memory *memory, snug_memory_us
                                              const char *what, snug_error *error);
 void snug_memory_give(snug_memory *memory, snug_memory_use use, uint64_t bytes);
 
+/* So much may be reserved beyond the hard limit, by a step that will have given back more when it is done:
+ * the way down where nothing is left. 0 ends it. */
+void snug_memory_allow(snug_memory *memory, uint64_t bytes);
+
 /*
  * A zeroed block of `bytes`, 64-byte aligned, charged with its overhead. NULL when the ledger or the system
  * refuses; `error` (may be NULL) then has the status and the sentence. bytes 0 gives a valid block.

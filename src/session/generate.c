@@ -240,6 +240,27 @@ static snug_status prepare(generation *g, const uint32_t *ids, size_t count, snu
     return SNUG_OK;
 }
 
+static void dispose(generation *g)
+{
+    snug_memory_free(g->session->memory, g->piece);
+    snug_sampler_destroy(g->sampler);
+    g->piece = NULL;
+    g->sampler = NULL;
+}
+
+/* What is refused at first may be there after relief. */
+static snug_status prepare_somehow(generation *g, const uint32_t *ids, size_t count, snug_error *error)
+{
+    const uint64_t bytes = snug_sampler_estimate_bytes(g->session->model->shape.vocabulary);
+    snug_status status;
+
+    do {
+        dispose(g);
+        status = prepare(g, ids, count, error);
+    } while (status != SNUG_OK && snug_relief_refused(g->session, status, bytes));
+    return status;
+}
+
 static snug_status check_prompt(const snug_session *session, size_t count,
                                 const snug_generate_options *options, snug_error *error)
 {
@@ -270,8 +291,9 @@ snug_status snug_session_generate(snug_generate_result *result_out, snug_session
     if (!error)
         error = &own;
     *result_out = (snug_generate_result){ .struct_size = result_out->struct_size };
+    snug_relief_begin(session, options, count);
     SNUG_TRY(check_prompt(session, count, options, error));
-    status = prepare(&g, ids, count, error);
+    status = prepare_somehow(&g, ids, count, error);
     if (status == SNUG_OK)
         status = prefill(&g, ids, count, error);
     if (status == SNUG_OK)
@@ -283,7 +305,8 @@ snug_status snug_session_generate(snug_generate_result *result_out, snug_session
     }
     session->is_unfinished =
         session->is_unfinished && (result_out->stop == 0 || result_out->stop == SNUG_STOP_INTERRUPTED);
-    snug_memory_free(session->memory, g.piece);
-    snug_sampler_destroy(g.sampler);
+    result_out->relief_steps = session->relief.steps;
+    result_out->relief_bytes = session->relief.returned_bytes;
+    dispose(&g);
     return status;
 }

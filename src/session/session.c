@@ -12,17 +12,10 @@
 
 static snug_status make_scratch(snug_session *session, const snug_plan_settings *settings, snug_error *error)
 {
-    const char *what = "scratch for one prefill chunk";
-    size_t logits_at;
-    const size_t bytes = snug_plan_scratch_bytes(session->model, settings, &logits_at);
-    snug_scratch scratch;
-
-    SNUG_TRY(snug_arena_init(&session->scratch, session->memory, SNUG_MEMORY_SCRATCH, bytes, what, error));
-    SNUG_TRY(snug_arena_commit(&session->scratch, bytes, what, error));
-    scratch = (snug_scratch){ session->scratch.base, 0 };
-    snug_pass_layout(&session->pass, &scratch, session->model, settings->prefill_chunk, settings->threads);
-    SNUG_ASSERT(scratch.used_bytes == logits_at);
-    session->logits = (float *)(void *)(session->scratch.base + logits_at);
+    SNUG_TRY(snug_arena_init(&session->scratch, session->memory, SNUG_MEMORY_SCRATCH,
+                             snug_session_scratch_bytes(session, settings->prefill_chunk),
+                             "scratch for one prefill chunk", error));
+    SNUG_TRY(snug_session_set_scratch(session, settings->prefill_chunk, error));
     session->pass.kv = session->kv;
     session->pass.work = session->work;
     session->pass.span_tokens = settings->context_tokens;
@@ -72,6 +65,21 @@ static snug_status make(snug_session **session_out, const snug_model *model, snu
     return SNUG_OK;
 }
 
+/* The last step of making one; what is not whole is none. */
+static snug_status adapt(snug_session **session_out, const snug_session_options *options, snug_error *error)
+{
+    snug_status status;
+
+    if (!options || !options->adapt)
+        return SNUG_OK;
+    status = snug_relief_init(*session_out, options, error);
+    if (status != SNUG_OK) {
+        snug_session_destroy(*session_out);
+        *session_out = NULL;
+    }
+    return status;
+}
+
 snug_status snug_session_create(snug_session **session_out, const snug_model *model, snug_memory *memory,
                                 const snug_session_options *options, snug_error *error)
 {
@@ -91,7 +99,8 @@ snug_status snug_session_create(snug_session **session_out, const snug_model *mo
         SNUG_FAIL(error, SNUG_ERR_ARGUMENT, "%.300s has no weights: it can be planned, not run",
                   snug_checkpoint_path(model->checkpoint));
     SNUG_TRY(snug_plan_resolve(&settings, model, error));
-    return make(session_out, model, memory, &settings, NULL, error);
+    SNUG_TRY(make(session_out, model, memory, &settings, NULL, error));
+    return adapt(session_out, options, error);
 }
 
 snug_status snug_session_fork(snug_session **session_out, snug_session *from, snug_error *error)
@@ -102,11 +111,15 @@ snug_status snug_session_fork(snug_session **session_out, snug_session *from, sn
         .threads = snug_work_threads(from->work),
         .logits_rows = from->logits_rows,
     };
+    const snug_session_options options = snug_relief_options(from);
     snug_error own = { SNUG_OK, "" };
     snug_session *session;
 
     *session_out = NULL;
-    SNUG_TRY(make(&session, from->model, from->memory, &settings, from, error ? error : &own));
+    if (!error)
+        error = &own;
+    SNUG_TRY(make(&session, from->model, from->memory, &settings, from, error));
+    SNUG_TRY(adapt(&session, &options, error));
     session->pass.span_tokens = from->pass.span_tokens;
     session->tokens = from->tokens;
     session->pending = from->pending;
@@ -124,6 +137,7 @@ void snug_session_destroy(snug_session *session)
 {
     if (!session)
         return;
+    snug_relief_deinit(session);
     snug_arena_deinit(&session->scratch);
     snug_kv_destroy(session->kv);
     snug_work_destroy(session->work);
@@ -164,18 +178,19 @@ static bool report_logits(snug_session *session, uint32_t first, const snug_eval
     return true;
 }
 
-/* One chunk: grow the cache, compute, and only then count the tokens as there. */
+/* One chunk, which the cache has room for: compute, and only then count the tokens as there. */
 static snug_status eval_chunk(snug_session *session, uint32_t count, bool is_last,
                               const snug_eval_options *options, snug_error *error)
 {
     snug_pass *pass = &session->pass;
     const uint32_t first = session->tokens;
 
-    SNUG_TRY(snug_kv_grow(session->kv, first + count, error));
     pass->ids = session->ids + first;
     pass->tokens = count;
     pass->first_position = first;
     snug_model_forward(pass);
+    if (session->relief.is_on)
+        snug_monitor_count_passes(session->relief.monitor, 1);
     session->tokens = first + count;
     session->pending -= count;
     snug_kv_set_tokens(session->kv, session->tokens);
@@ -232,18 +247,37 @@ snug_recompute snug_session_expect(snug_session *session, uint32_t tokens)
     return recompute;
 }
 
+/* Memory for the next chunk: a smaller one, or a smaller cache, where there is none otherwise. */
+static snug_status make_room(uint32_t *chunk_out, snug_session *session, snug_error *error)
+{
+    SNUG_TRY(snug_relief_look(session, error));
+    for (;;) {
+        snug_status status = snug_session_fit_chunk(chunk_out, session, error);
+        uint64_t missing = snug_session_scratch_bytes(session, session->prefill_chunk);
+
+        if (status == SNUG_OK) {
+            const uint32_t tokens = session->tokens + *chunk_out;
+
+            missing = snug_kv_projected_bytes(session->kv, tokens) - snug_kv_committed_bytes(session->kv);
+            status = snug_kv_grow(session->kv, tokens, error);
+        }
+        if (status == SNUG_OK || !snug_relief_refused(session, status, missing))
+            return status;
+    }
+}
+
 /* Compute the ids that are known and pending. */
 static snug_status eval_pending(snug_session *session, const snug_eval_options *options, snug_error *error)
 {
     const uint32_t count = session->pending;
+    uint32_t chunk;
 
     while (session->pending > 0) {
-        const uint32_t chunk = (uint32_t)snug_min_size(session->prefill_chunk, session->pending);
-
         if (options && options->keep_going && !options->keep_going(options->user))
             SNUG_FAIL(error, SNUG_ERR_CANCELLED, "stopped after %u of %u tokens", count - session->pending,
                       count);
         session->has_logits = false;
+        SNUG_TRY(make_room(&chunk, session, error));
         SNUG_TRY(eval_chunk(session, chunk, chunk == session->pending, options, error));
     }
     return SNUG_OK;
@@ -343,8 +377,11 @@ snug_status snug_session_demote(snug_session *session, const snug_kv_target *tar
     const snug_status status = snug_kv_demote_rows(session->kv, target, session->work,
                                                    session->pass.thread_scratch, bytes_out, error);
 
-    if (snug_kv_tokens(session->kv) < session->tokens)
-        (void)snug_session_truncate(session, 0);
+    if (snug_kv_tokens(session->kv) < session->tokens) { /* known all the same: computed again */
+        session->pending += session->tokens;
+        session->tokens = snug_kv_truncate(session->kv, 0);
+        session->has_logits = false;
+    }
     return status;
 }
 

@@ -11,6 +11,7 @@
 #include "model/model.h"
 #include "os/file.h"
 #include "os/replace.h"
+#include "session/relief.h"
 
 /*
  * Invariants: tokens <= kv's tokens' capacity; ids[0 .. tokens) are the tokens in the cache; logits are
@@ -28,11 +29,13 @@ struct snug_session {
     uint32_t tokens;
     uint32_t pending;
     uint32_t context_tokens;
-    uint32_t prefill_chunk;
+    uint32_t prefill_chunk;  /* at most so many together: what relief left of it */
+    uint32_t scratch_tokens; /* that scratch is laid out for */
     uint32_t logits_rows;
     bool has_logits;
     bool is_unfinished;         /* an answer was begun and not ended: */
     snug_unfinished unfinished; /* without known_tokens */
+    snug_relief relief;
 };
 
 /*
@@ -42,6 +45,21 @@ struct snug_session {
  * really reached decides. Returns what is lost: reason NONE when nothing is.
  */
 snug_recompute snug_session_expect(snug_session *session, uint32_t tokens);
+
+/* Bytes of memory that scratch for so many tokens takes (scratch.c). */
+size_t snug_session_scratch_bytes(const snug_session *session, uint32_t tokens);
+
+/* Lay scratch out for `tokens` tokens together, at most those of its creation; logits stay. Fewer than before
+ * give memory back and cannot fail. Errors: OVER_LIMIT, NO_MEMORY: it is as it was. */
+SNUG_MUST_CHECK snug_status snug_session_set_scratch(snug_session *session, uint32_t tokens,
+                                                     snug_error *error);
+
+/*
+ * How many of the pending tokens can be computed together now, at least 1: as many as wanted where there is
+ * scratch for them, else fewer. Errors: OVER_LIMIT, NO_MEMORY: they must not be fewer.
+ */
+SNUG_MUST_CHECK snug_status snug_session_fit_chunk(uint32_t *chunk_out, snug_session *session,
+                                                   snug_error *error);
 
 /* The bytes of snug_session_save() into a file that has been begun (saved.c). Takes no memory. */
 SNUG_MUST_CHECK snug_status snug_saved_write(snug_os_replace *file, const snug_session *session,

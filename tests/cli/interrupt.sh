@@ -33,6 +33,7 @@ is 'status with --json' "$?" 5
 is 'stop in JSON' "$(json stop)" interrupted
 
 mkfifo "$work/in"
+rm "$work/out" # its redirection comes after that of the input, which waits
 "$LLM_TOOL" chat -m "$model" --exact --cpu c --threads 1 --max-tokens 0 --temperature 2 \
     <"$work/in" >"$work/out" 2>"$work/err" &
 pid=$!

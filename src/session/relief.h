@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * relief.h - a session gives memory back: what ladder.h orders is done here, cheapest step first.
+ */
+#ifndef SNUG_SRC_SESSION_RELIEF_H
+#define SNUG_SRC_SESSION_RELIEF_H
+
+#include <snug/monitor.h>
+#include <snug/session.h>
+
+#include "session/ladder.h"
+
+typedef struct snug_relief {
+    bool is_on;
+    bool keeps_format; /* the user set it: it is obeyed */
+    bool keeps_chunk;
+    uint32_t chunk_most;  /* the prefill chunk that the session was made with */
+    snug_kv_config first; /* the cache that it was made with */
+    snug_strategy strategy;
+    const snug_strategy_rules *rules;
+    snug_ladder ladder;
+    snug_release_fn release;
+    void *release_user;
+    snug_monitor *monitor;
+    /* In place of the monitor, for tests; fills a reading as it does. */
+    void (*read)(void *user, snug_pressure_reading *out);
+    void *read_user;
+    snug_pressure_reading reading; /* the newest */
+
+    /* Of the request that runs. */
+    snug_relief_fn on_relief;
+    snug_pressure_fn on_pressure;
+    void *user;
+    uint32_t interval_tokens; /* between looks; 0: every token */
+    uint32_t tokens_since;
+    uint32_t end_tokens; /* where it ends at the latest */
+    snug_pressure told_level;
+    uint32_t steps;
+    uint64_t returned_bytes;
+} snug_relief;
+
+/* Errors: OVER_LIMIT, NO_MEMORY. */
+SNUG_MUST_CHECK snug_status snug_relief_init(snug_session *session, const snug_session_options *options,
+                                             snug_error *error);
+void snug_relief_deinit(snug_session *session);
+
+/* The options that it was made with, as far as they are about relief. */
+snug_session_options snug_relief_options(const snug_session *session);
+
+/* A request of snug_session_generate() with a prompt of so many tokens begins; `options` outlive it. */
+void snug_relief_begin(snug_session *session, const snug_generate_options *options, size_t prompt_tokens);
+
+/*
+ * Before tokens are computed: look at memory, and do what the ladder orders. Errors: OVER_LIMIT: more is in
+ * use than the limit, and nothing is left to give back.
+ */
+SNUG_MUST_CHECK snug_status snug_relief_look(snug_session *session, snug_error *error);
+
+/* `missing` bytes more were refused, with that status: give them back, or what one step can. False when
+ * nothing is left to give back, or the status is another. */
+bool snug_relief_refused(snug_session *session, snug_status status, uint64_t missing);
+
+#endif /* SNUG_SRC_SESSION_RELIEF_H */
