@@ -119,8 +119,9 @@ void cli_choice_explain(const cli_engine *engine)
                    cli_size(plan->limit_bytes).text, rules->warn_share * 100);
         explain_candidates(engine);
     }
-    cli_report("plan      %s of %s (limited by %s), highest at %u tokens\n", cli_size(plan->peak_bytes).text,
-               cli_size(plan->limit_bytes).text, plan->limited_by, plan->peak_tokens);
+    cli_report("plan      %s of %s (limited by %s), from %u token%s on\n", cli_size(plan->peak_bytes).text,
+               cli_size(plan->limit_bytes).text, plan->limited_by, plan->peak_tokens,
+               cli_plural(plan->peak_tokens));
 }
 
 /* --- as data ------------------------------------------------------------------------------------------- */

@@ -482,8 +482,6 @@ static cli_exit prepare(chat *talk, const cli_options *options)
                         error.text[0] ? error.text : "it has no chat template");
     if (status == CLI_DONE)
         status = cli_engine_plan(&talk->engine, &request);
-    if (status == CLI_DONE && options->verbose)
-        cli_engine_explain(&talk->engine);
     if (status == CLI_DONE)
         status = cli_engine_start(&talk->engine);
     if (status == CLI_DONE)

@@ -274,8 +274,6 @@ static cli_exit prepare(generation *run, const cli_options *options)
     request.max_tokens = wanted_tokens(run, options);
     if (status == CLI_DONE)
         status = cli_engine_plan(&run->engine, &request);
-    if (status == CLI_DONE && options->verbose)
-        cli_engine_explain(&run->engine);
     if (status == CLI_DONE)
         status = cli_engine_start(&run->engine);
     if (status == CLI_DONE)

@@ -6,6 +6,7 @@
 #include "cli/commands.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "base/status.h"
 #include "cli/cache.h"
@@ -179,6 +180,8 @@ static const char *use_in_words(snug_memory_use use)
         return "scratch of a prefill chunk";
     case SNUG_MEMORY_TEXT:
         return "tokenizer and ids";
+    case SNUG_MEMORY_OTHER:
+        return "session, threads, what was read of the headers";
     default:
         return "";
     }
@@ -223,29 +226,49 @@ static void print_uses(const snug_plan *plan)
             cli_print("  %-12s %12s  %s\n", snug_memory_use_name((snug_memory_use)i),
                       cli_size(plan->use_bytes[i]).text, use_in_words((snug_memory_use)i));
     cli_print("  %-12s %12s  program and libraries\n", "fixed", cli_size(plan->fixed_bytes).text);
-    cli_print("  %-12s %12s  reached at %u tokens\n", "peak", cli_size(plan->peak_bytes).text,
-              plan->peak_tokens);
+    cli_print("  %-12s %12s  from %u token%s on\n", "peak", cli_size(plan->peak_bytes).text,
+              plan->peak_tokens, cli_plural(plan->peak_tokens));
 }
 
+#define COLUMNS 7
+
+/* Loaded, ready, and as many of the later points as have room. */
 static void print_points(const planning *p)
 {
-    cli_print("\n  over time: loaded %s", cli_size(p->engine.plan.load_peak_bytes).text);
-    for (size_t i = 0; i < p->point_count; i++)
-        if (p->point[i].tokens == 0)
-            cli_print(", ready %s", cli_size(p->point[i].bytes).text);
-        else
-            cli_print(", %u tokens %s", p->point[i].tokens, cli_size(p->point[i].bytes).text);
+    const size_t first = p->point_count > COLUMNS ? p->point_count - COLUMNS + 1 : 1;
+
+    cli_print("\n  %-8s %10s %10s", "tokens", "loaded", "ready");
+    for (size_t i = first; i < p->point_count; i++)
+        cli_print(" %10u", p->point[i].tokens);
+    cli_print("\n  %-8s %10s %10s", "memory", cli_size(p->engine.plan.load_peak_bytes).text,
+              cli_size(p->point[0].bytes).text);
+    for (size_t i = first; i < p->point_count; i++)
+        cli_print(" %10s", cli_size(p->point[i].bytes).text);
     cli_print("\n");
+}
+
+/* "planes 8/6", "planes 4/4 of 2048 tokens". */
+static cli_cache_text short_cache(const snug_kv_config *kv)
+{
+    snug_kv_config whole = *kv;
+    cli_cache_text out;
+
+    whole.retention = (snug_kv_retention){ .kind = SNUG_KV_RETENTION_ALL };
+    out = cli_cache_in_words(&whole);
+    if (kv->retention.max_tokens > 0)
+        snprintf(out.text + strlen(out.text), sizeof out.text - strlen(out.text), " of %u tokens",
+                 kv->retention.max_tokens);
+    return out;
 }
 
 static void print_alternatives(const planning *p)
 {
-    cli_print("\n    %-15s %-12s %8s %8s %12s\n", "strategy", "cache", "chunk", "context", "peak");
+    cli_print("\n    %-15s %-24s %6s %8s %10s\n", "strategy", "cache", "chunk", "context", "peak");
     for (size_t i = 0; i < ALTERNATIVES; i++) {
         const snug_plan *plan = &p->alternative[i];
 
-        cli_print("  %s %-15s %-12s %8u %8u %12s  %s\n", is_ours(p, i) ? "*" : " ", alternative_name(i),
-                  cli_cache_in_words(&plan->kv).text, plan->prefill_chunk, plan->context_tokens,
+        cli_print("  %s %-15s %-24s %6u %8u %10s  %s\n", is_ours(p, i) ? "*" : " ", alternative_name(i),
+                  short_cache(&plan->kv).text, plan->prefill_chunk, plan->context_tokens,
                   cli_size(plan->peak_bytes).text,
                   !plan->fits      ? "does not fit"
                   : plan->is_tight ? "tight"

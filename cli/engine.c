@@ -14,6 +14,7 @@
 #include "cli/cache_file.h"
 #include "cli/catalog.h"
 #include "cli/choice.h"
+#include "cli/report.h"
 #include "cli/value.h"
 
 /* Sampling where neither the user nor the model says anything. */
@@ -246,6 +247,26 @@ static bool is_format_given(const cli_options *options)
            cli_given(options, kv_bits) || cli_given(options, max_kv_size);
 }
 
+/* Every number that was chosen. */
+static void explain(const cli_engine *engine)
+{
+    const snug_model_info *info = &engine->info;
+    const snug_plan *plan = &engine->plan;
+    const snug_sample_options sample = cli_engine_sampling(engine);
+
+    cli_report("model     %s: %s, %.2f million parameters, mostly %s, %u layers", engine->path, info->family,
+               (double)info->parameters / 1e6, info->weight_type, info->layer_count);
+    cli_report("compute   %s%s, %u thread%s, prefill chunk %u", snug_cpu_level_name(info->cpu),
+               info->exact ? ", exact" : "", plan->threads, cli_plural(plan->threads), plan->prefill_chunk);
+    cli_report("context   %u tokens (the model's longest: %u), cache %s", plan->context_tokens,
+               info->context_tokens, cli_cache_in_words(&plan->kv).text);
+    cli_report(
+        "sampling  temperature %g, top-p %g, top-k %u, min-p %g, repetition penalty %g over %u, seed %llu",
+        sample.temperature, sample.top_p, sample.top_k, sample.min_p, sample.repetition_penalty,
+        sample.repetition_window, (unsigned long long)sample.seed);
+    cli_choice_explain(engine);
+}
+
 cli_exit cli_engine_start(cli_engine *engine)
 {
     const snug_session_options options = {
@@ -262,6 +283,8 @@ cli_exit cli_engine_start(cli_engine *engine)
     };
     snug_error error = { SNUG_OK, "" };
 
+    if (engine->options->verbose)
+        explain(engine);
     warn_about_context(engine);
     cli_choice_warn(engine);
     error.status = limit_ledger(engine);
@@ -271,8 +294,23 @@ cli_exit cli_engine_start(cli_engine *engine)
     return CLI_DONE;
 }
 
+/* --memory-stats of commands that have no report of their own. */
+static void report_memory(const cli_engine *engine)
+{
+    const cli_options *options = engine->options;
+
+    if (!options || !options->memory_stats || !engine->memory || options->command == CLI_COMMAND_generate ||
+        options->command == CLI_COMMAND_chat)
+        return;
+    cli_flush();
+    if (engine->session)
+        cli_report_memory(engine);
+    cli_report_memory_stats(engine);
+}
+
 void cli_engine_close(cli_engine *engine)
 {
+    report_memory(engine);
     snug_session_destroy(engine->session);
     snug_text_close(engine->text);
     snug_model_close(engine->model);
@@ -305,25 +343,6 @@ snug_sample_options cli_engine_sampling(const cli_engine *engine)
         .repetition_window = (uint32_t)options->repetition_context_size,
         .seed = options->seed,
     };
-}
-
-void cli_engine_explain(const cli_engine *engine)
-{
-    const snug_model_info *info = &engine->info;
-    const snug_plan *plan = &engine->plan;
-    const snug_sample_options sample = cli_engine_sampling(engine);
-
-    cli_report("model     %s: %s, %.2f million parameters, mostly %s, %u layers", engine->path, info->family,
-               (double)info->parameters / 1e6, info->weight_type, info->layer_count);
-    cli_report("compute   %s%s, %u thread%s, prefill chunk %u", snug_cpu_level_name(info->cpu),
-               info->exact ? ", exact" : "", plan->threads, cli_plural(plan->threads), plan->prefill_chunk);
-    cli_report("context   %u tokens (the model's longest: %u), cache %s", plan->context_tokens,
-               info->context_tokens, cli_cache_in_words(&plan->kv).text);
-    cli_report(
-        "sampling  temperature %g, top-p %g, top-k %u, min-p %g, repetition penalty %g over %u, seed %llu",
-        sample.temperature, sample.top_p, sample.top_k, sample.min_p, sample.repetition_penalty,
-        sample.repetition_window, (unsigned long long)sample.seed);
-    cli_choice_explain(engine);
 }
 
 uint64_t cli_engine_cache_bytes(const cli_engine *engine, uint32_t tokens)

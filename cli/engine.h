@@ -64,7 +64,11 @@ cli_exit cli_engine_predict_as(snug_plan *plan, const cli_engine *engine, const 
 cli_exit cli_engine_plan(cli_engine *engine, const cli_request *request);
 
 cli_exit cli_engine_open_text(cli_engine *engine);
+
+/* With --verbose every number that was chosen is printed first, on standard error. */
 cli_exit cli_engine_start(cli_engine *engine);
+
+/* With --memory-stats of commands that have no report: what the memory was for, on standard error. */
 void cli_engine_close(cli_engine *engine);
 
 /* What would make engine->plan fit. Returns how many ways there are. */
@@ -73,9 +77,6 @@ size_t cli_engine_suggest(snug_plan_way ways_out[SNUG_PLAN_WAYS_MAX], const cli_
 
 /* The sampling to use: what the user gave, else what the model says, else ours. */
 snug_sample_options cli_engine_sampling(const cli_engine *engine);
-
-/* Every number that was chosen, on standard error: --verbose. */
-void cli_engine_explain(const cli_engine *engine);
 
 /* Cache bytes after that many tokens, as the plan has it. */
 uint64_t cli_engine_cache_bytes(const cli_engine *engine, uint32_t tokens);

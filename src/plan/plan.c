@@ -22,8 +22,8 @@
  */
 #define GROWTH_BYTES ((uint64_t)256 * 1024)
 
-/* A session's own struct and tables; less than this for any model. */
-#define SESSION_STRUCT_BYTES ((uint64_t)8 * 1024)
+/* A session's own struct and tables, and what it watches memory with; less than this for any model. */
+#define SESSION_STRUCT_BYTES ((uint64_t)32 * 1024)
 
 const char *snug_plan_phase_name(snug_plan_phase phase)
 {
@@ -113,9 +113,9 @@ static void add_session(snug_plan *plan, const snug_model *model, uint32_t id_co
 
     plan->use_bytes[SNUG_MEMORY_SCRATCH] += snug_round_up(scratch, snug_os_page_bytes());
     plan->use_bytes[SNUG_MEMORY_SCRATCH] += snug_sampler_estimate_bytes(id_count);
-    plan->use_bytes[SNUG_MEMORY_SCRATCH] += snug_work_estimate_bytes(settings.threads);
     plan->use_bytes[SNUG_MEMORY_TEXT] += snug_memory_block_bytes((uint64_t)settings.context_tokens * 4);
     plan->use_bytes[SNUG_MEMORY_OTHER] += snug_memory_block_bytes(SESSION_STRUCT_BYTES);
+    plan->use_bytes[SNUG_MEMORY_OTHER] += snug_work_estimate_bytes(settings.threads);
 }
 
 static uint64_t sum_of(const uint64_t use_bytes[SNUG_MEMORY_USE_COUNT])

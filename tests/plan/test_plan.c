@@ -99,6 +99,11 @@ static int check_promise(const child *run)
         return 4;
     if (ledger > plan->peak_bytes - plan->fixed_bytes)
         return 5;
+    for (int use = 0; use < SNUG_MEMORY_USE_COUNT; use++)
+        if (snug_memory_read(run->memory, (snug_memory_use)use).peak_bytes > plan->use_bytes[use]) {
+            printf("%s: more than was predicted\n", snug_memory_use_name((snug_memory_use)use));
+            return 9;
+        }
     if (run->c->limit_bytes > 0 && (!plan->fits || measured > run->c->limit_bytes))
         return 6;
     /* Exact where it grows: the cache, to the byte. */
