@@ -20,7 +20,8 @@ run memory --json
 all=$(json limit_bytes)
 run memory --memory-limit 50% --json
 part=$(json limit_bytes)
-[ $((part * 100 / all)) -ge 40 ] && [ $((part * 100 / all)) -le 60 ] || fail '50%' "$part of $all"
+share=$((part * 100 / all))
+if [ $share -lt 40 ] || [ $share -gt 60 ]; then fail '50%' "$part of $all"; fi
 [[ $(json pressure.level) =~ ^(low|medium|high|critical)$ ]] || fail 'pressure' "$out"
 for wrong in 0% 101% 50%% %; do
     refuses 2 "--memory-limit takes a size such as 512M or 1.5GiB, or a part such as 80%, not \"$wrong\"" \

@@ -31,7 +31,9 @@ ways_hold() { # WHAT WORD...
     has "the page: $1" "$out" 'It does not fit: it needs '
     sed -n '/^What would fit:/,/^$/s/^  \(--.*\) needs .*/\1/p' "$work/out" >"$work/ways"
     if [ -n "${SANITIZED-}" ]; then return; fi
-    [ -s "$work/ways" ] && [ "$(wc -l <"$work/ways")" -le 3 ] || fail "one to three ways: $1" "$out"
+    if [ ! -s "$work/ways" ] || [ "$(wc -l <"$work/ways")" -gt 3 ]; then
+        fail "one to three ways: $1" "$out"
+    fi
     while read -ra words; do
         run plan -m "$model" "${@:2}" "${words[@]}"
         is "$1: ${words[*]} fits" "$status" 0
@@ -60,8 +62,9 @@ if [ -z "${SANITIZED-}" ]; then
         [ "$peak" -le $((5242880 * share / 100)) ] || fail "within its share, $strategy" "$out"
     done
     # shellcheck disable=SC2154 # set by eval
-    [ "$peak_conservative" -gt "$peak_balanced" ] && [ "$peak_balanced" -gt "$peak_aggressive" ] ||
+    if [ "$peak_conservative" -le "$peak_balanced" ] || [ "$peak_balanced" -le "$peak_aggressive" ]; then
         fail 'strategies differ in peak' "$peak_conservative $peak_balanced $peak_aggressive"
+    fi
     # shellcheck disable=SC2154
     [ "$bits_balanced" -gt "$bits_aggressive" ] ||
         fail 'strategies differ in bits' "$bits_balanced $bits_aggressive"
