@@ -4,10 +4,13 @@
  * one layer of 8 KV heads of 128, what they read, its share of the machine's bandwidth, and the factor over
  * f16.
  *
- *   attention [--cpu-time] [TOKENS ...]      1024 4096 16384 32768 if none is given
+ *   attention [--cpu-time] [--cached] [--cpu LEVEL] [TOKENS ...]   1024 4096 16384 32768 if none is given
  *
  * --cpu-time: the processor's time of one thread, for a machine that others use (peak.h).
- * The cache that is read is one of several that lie one after the other, so that none is found in the
+ * --cached: the same cache again and again; of 256 tokens it is found in the second level of the processor's
+ * caches, and what is left is the time of the arithmetic.
+ * --cpu: the kernels of a level, as in llm-tool.
+ * Else the cache that is read is one of several that lie one after the other, so that none is found in the
  * processor's caches. The best of some rounds counts; bandwidth is measured between them.
  */
 #include <math.h>
@@ -66,6 +69,7 @@ typedef struct job {
     float query[GROUP_MAX * HEAD_DIM];
     unsigned char *scratch[THREADS_MAX];
     bench_clock clock;
+    bool is_cached;
     float result; /* kept, so that the work cannot be left out */
 } job;
 
@@ -141,7 +145,7 @@ static void attend_part(void *user, size_t part, uint32_t worker)
 static double measure(job *j, snug_work *work, unsigned char *buffer)
 {
     const size_t bytes = j->tiles * HEADS * 2 * j->format->side_bytes;
-    const size_t layers = BUFFER_BYTES / bytes;
+    const size_t layers = j->is_cached ? 1 : BUFFER_BYTES / bytes;
     const size_t parts = snug_divide_up(j->tiles, RUN_TILES) * HEADS;
     const uint64_t start = bench_clock_ns(j->clock);
     size_t tokens = 0;
@@ -181,10 +185,19 @@ static void measure_formats(job *j, snug_work *work, unsigned char *buffer, size
     }
 }
 
-static snug_status run(bench_clock clock, const size_t *tokens, size_t count, snug_error *error)
+typedef struct options {
+    bench_clock clock;
+    bool is_cached;
+    snug_cpu_level level;
+    size_t tokens[16];
+    size_t count;
+} options;
+
+static snug_status run(const options *wanted, snug_error *error)
 {
+    static const uint32_t groups[] = { 4, 2, 1 };
     static job j;
-    const uint32_t threads_max = clock == BENCH_CLOCK_CPU ? 1 : THREADS_MAX;
+    const uint32_t threads_max = wanted->clock == BENCH_CLOCK_CPU ? 1 : THREADS_MAX;
     snug_kernels kernels;
     snug_memory *memory = NULL;
     unsigned char *buffer = snug_os_reserve(BUFFER_BYTES);
@@ -194,9 +207,10 @@ static snug_status run(bench_clock clock, const size_t *tokens, size_t count, sn
         SNUG_FAIL(error, SNUG_ERR_NO_MEMORY, "no memory for the %zu bytes that are read", BUFFER_BYTES);
     memset(buffer, HALF_BYTE, BUFFER_BYTES);
     SNUG_TRY(snug_memory_create(&memory, NULL));
-    snug_kernels_init(&kernels, SNUG_CPU_AUTO, false);
+    snug_kernels_init(&kernels, wanted->level, false);
     j.kernels = &kernels;
-    j.clock = clock;
+    j.clock = wanted->clock;
+    j.is_cached = wanted->is_cached;
     for (size_t i = 0; i < SNUG_COUNT(j.query); i++)
         j.query[i] = (float)(i % 7) * 0.01f - 0.03f;
     for (size_t i = 0; i < THREADS_MAX; i++)
@@ -205,9 +219,9 @@ static snug_status run(bench_clock clock, const size_t *tokens, size_t count, sn
         snug_work *work;
 
         SNUG_TRY(snug_work_create(&work, memory, threads, error));
-        for (size_t i = 0; i < 2 * count; i++) {
-            j.group = i < count ? GROUP_MAX : 1;
-            measure_formats(&j, work, buffer, tokens[i % count]);
+        for (size_t i = 0; i < SNUG_COUNT(groups) * wanted->count; i++) {
+            j.group = groups[i / wanted->count];
+            measure_formats(&j, work, buffer, wanted->tokens[i % wanted->count]);
         }
         snug_work_destroy(work);
     }
@@ -217,25 +231,45 @@ static snug_status run(bench_clock clock, const size_t *tokens, size_t count, sn
     return SNUG_OK;
 }
 
+static bool read_options(options *out, int argc, char **argv)
+{
+    for (int i = 1; i < argc; i++) {
+        if (strcmp(argv[i], "--cpu-time") == 0) {
+            out->clock = BENCH_CLOCK_CPU;
+        } else if (strcmp(argv[i], "--cached") == 0) {
+            out->is_cached = true;
+        } else if (strcmp(argv[i], "--cpu") == 0 && i + 1 < argc) {
+            if (!snug_cpu_level_parse(&out->level, argv[++i]))
+                return false;
+        } else {
+            const size_t tokens = (size_t)strtoul(argv[i], NULL, 10);
+
+            if (tokens < SNUG_TILE_TOKENS || tokens > 65536 || out->count == SNUG_COUNT(out->tokens))
+                return false;
+            out->tokens[out->count++] = tokens;
+        }
+    }
+    return true;
+}
+
 int main(int argc, char **argv)
 {
-    static const size_t usual[] = { 1024, 4096, 16384, 32768 };
-    const bool is_cpu_time = argc > 1 && strcmp(argv[1], "--cpu-time") == 0;
-    const int first = is_cpu_time ? 2 : 1;
-    size_t tokens[16];
-    size_t count = 0;
+    options wanted = { .clock = BENCH_CLOCK_WALL, .level = SNUG_CPU_AUTO };
     snug_error error = { SNUG_OK, "" };
 
-    for (int i = first; i < argc && count < SNUG_COUNT(tokens); i++) {
-        tokens[count] = (size_t)strtoul(argv[i], NULL, 10);
-        if (tokens[count] < SNUG_TILE_TOKENS || tokens[count] > 65536) {
-            fprintf(stderr, "usage: attention [--cpu-time] [TOKENS ...], each from 64 to 65536\n");
-            return 2;
-        }
-        count++;
+    if (!read_options(&wanted, argc, argv)) {
+        fprintf(stderr,
+                "usage: attention [--cpu-time] [--cached] [--cpu c|avx2|avx512|avx512bf16] [TOKENS ...], "
+                "each from 64 to 65536\n");
+        return 2;
     }
-    if (run(is_cpu_time ? BENCH_CLOCK_CPU : BENCH_CLOCK_WALL, count > 0 ? tokens : usual,
-            count > 0 ? count : SNUG_COUNT(usual), &error) != SNUG_OK) {
+    if (wanted.count == 0) {
+        static const size_t usual[] = { 1024, 4096, 16384, 32768 };
+
+        memcpy(wanted.tokens, usual, sizeof usual);
+        wanted.count = SNUG_COUNT(usual);
+    }
+    if (run(&wanted, &error) != SNUG_OK) {
         fprintf(stderr, "attention: %s\n", error.text);
         return 1;
     }

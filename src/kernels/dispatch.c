@@ -33,8 +33,13 @@ static void fill_x86(snug_kernels *kernels)
         snug_integer_many_fill_avx512(kernels);
     }
 
-    /* SNUG_CPU_AVX512BF16 adds nothing: a product of activations rounded to bf16 moves the logits by up to
-     * 8 % of their standard deviation, and two products that repair this cost as much as f32
+    if (kernels->level < SNUG_CPU_AVX512BF16) /* before Sapphire Rapids (2023) and Zen 4 */
+        return;
+    if (!kernels->exact)
+        snug_attend_coded_fill_vbmi(kernels);
+
+    /* BF16 itself adds nothing: a product of activations rounded to bf16 moves the logits by up to 8 % of
+     * their standard deviation, and two products that repair this cost as much as f32
      * (x86/matmul_fixed_avx512.c has the figures). */
 }
 #endif

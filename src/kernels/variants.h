@@ -24,6 +24,7 @@ void snug_plain_fill_avx2(snug_kernels *kernels);
 
 void snug_attend_fill_avx512(snug_kernels *kernels);
 void snug_attend_coded_fill_avx512(snug_kernels *kernels);
+void snug_attend_coded_fill_vbmi(snug_kernels *kernels);
 void snug_matmul_fill_avx512(snug_kernels *kernels);
 void snug_plain_fill_avx512(snug_kernels *kernels);
 

@@ -148,6 +148,11 @@ KERNEL_INLINE vf vf_round(vf x)
     return _mm256_round_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
 }
 
+KERNEL_INLINE vf vf_floor(vf x)
+{
+    return _mm256_round_ps(x, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC);
+}
+
 /* 2^n for whole n from -126 to 127 */
 KERNEL_INLINE vf vf_power(__m256i n)
 {

@@ -141,6 +141,11 @@ KERNEL_INLINE vf vf_round(vf x)
     return _mm512_roundscale_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
 }
 
+KERNEL_INLINE vf vf_floor(vf x)
+{
+    return _mm512_roundscale_ps(x, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC);
+}
+
 /* x * 2^n for whole n, with infinity and gradual underflow. */
 KERNEL_INLINE vf vf_times_power(vf x, vf n)
 {
@@ -168,7 +173,7 @@ KERNEL_INLINE float vf_largest_magnitude(vf x)
     return _mm_cvtss_f32(_mm_castsi128_ps(_mm_cvtsi32_si128((int32_t)_mm512_reduce_max_epu32(bits))));
 }
 
-/* Whole numbers from -128 to 127 as integers of 8 bits. */
+/* Whole numbers from -128 to 127 as integers of 8 bits; with AVX-512 to 255, without sign then. */
 KERNEL_INLINE void vf_store_i8(int8_t *out, vf x)
 {
     _mm_storeu_si128((void *)out, _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(x)));

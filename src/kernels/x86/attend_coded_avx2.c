@@ -1,16 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * x86/attend_coded_avx2.c - body/attend_coded.inc with AVX2: a register is half a block. VPMADDUBSW sums two
- * products in 16 bits and saturates, so parts have 7 bits: 255 * 63 * 2 is less than 2^15.
+ * products in 16 bits and saturates, so parts have 7 bits: 255 * 63 * 2 and 127 * 128 * 2 are less than 2^15.
  */
 #include <string.h>
 
 #include "kernels/simd/avx2.h"
 
-#define ATTEND_CODED_FILL snug_attend_coded_fill_avx2
-#define PART_MAX          63
-#define HIGH_ALONE_OK     0
-#define SUMS_AT_ONCE      4
+#define ATTEND_CODED_FILL     snug_attend_coded_fill_avx2
+#define PART_MAX              63
+#define WEIGHT_MAX            127
+#define HIGH_ALONE_KEY_BITS   0
+#define REST_OF_HIGH_OK       0
+#define HIGH_ALONE_VALUE_BITS 4
+#define SUMS_AT_MOST          8
+#define SUMS_AT_ONCE          8
 
 typedef __m256i vb;
 
@@ -49,9 +53,19 @@ KERNEL_INLINE vb vb_high_nibbles(vb x)
     return _mm256_and_si256(_mm256_srli_epi16(x, 4), vb_set(15));
 }
 
-KERNEL_INLINE vb vb_lookup(const uint8_t *table, vb index)
+KERNEL_INLINE vb vb_table(const uint8_t *table)
 {
-    return _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(_mm_loadu_si128((const void *)table)), index);
+    return _mm256_broadcastsi128_si256(_mm_loadu_si128((const void *)table));
+}
+
+KERNEL_INLINE vb vb_flip(vb x, vb bits)
+{
+    return _mm256_xor_si256(x, bits);
+}
+
+KERNEL_INLINE vb vb_lookup(vb table, vb index)
+{
+    return _mm256_shuffle_epi8(table, index);
 }
 
 /* Byte i gets byte i / 8 of the 32 bits, of which its own bit is looked at. */
@@ -107,5 +121,9 @@ KERNEL_INLINE vf vb_to_f32(vb x)
 {
     return _mm256_cvtepi32_ps(x);
 }
+
+#include "kernels/body/attend_levels.inc"
+
+#include "kernels/body/attend_lookup.inc"
 
 #include "kernels/body/attend_coded.inc"

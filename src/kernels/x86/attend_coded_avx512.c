@@ -1,43 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * x86/attend_coded_avx512.c - body/attend_coded.inc with AVX-512 and VNNI: a register is a block of 64 codes.
- * These are the words for bytes; attend_coded_avx2.c has the same.
+ * x86/attend_coded_avx512.c - body/attend_coded.inc with AVX-512 and VNNI; the planes of one bit are masks.
  */
-#include <string.h>
-
-#include "kernels/simd/avx512.h"
+#include "kernels/x86/attend_bytes_avx512.h"
 
 #define ATTEND_CODED_FILL snug_attend_coded_fill_avx512
-#define PART_MAX          127
-#define HIGH_ALONE_OK     1
-#define SUMS_AT_ONCE      8
-
-typedef __m512i vb;
-
-KERNEL_INLINE vb vb_zero(void)
-{
-    return _mm512_setzero_si512();
-}
-
-KERNEL_INLINE vb vb_set(int byte)
-{
-    return _mm512_set1_epi8((char)byte);
-}
-
-KERNEL_INLINE vb vb_load(const uint8_t *x)
-{
-    return _mm512_loadu_si512(x);
-}
-
-KERNEL_INLINE void vb_store(uint8_t *out, vb x)
-{
-    _mm512_storeu_si512(out, x);
-}
-
-KERNEL_INLINE vb vb_add(vb a, vb b)
-{
-    return _mm512_add_epi8(a, b);
-}
 
 KERNEL_INLINE vb vb_low_nibbles(vb x)
 {
@@ -49,10 +16,10 @@ KERNEL_INLINE vb vb_high_nibbles(vb x)
     return _mm512_and_si512(_mm512_srli_epi16(x, 4), vb_set(15));
 }
 
-/* table[index] for each byte, 0 to 15. */
-KERNEL_INLINE vb vb_lookup(const uint8_t *table, vb index)
+/* Entry `index` of the table, 0 to 15. */
+KERNEL_INLINE vb vb_lookup(vb table, vb index)
 {
-    return _mm512_shuffle_epi8(_mm512_broadcast_i32x4(_mm_loadu_si128((const void *)table)), index);
+    return _mm512_shuffle_epi8(table, index);
 }
 
 /* x + y in the bytes whose bit is set; one bit for each byte of the register. */
@@ -84,24 +51,8 @@ KERNEL_INLINE vb vb_odd_multiple(vb x, vb pair)
     return _mm512_mask_add_epi8(odd, _mm512_test_epi8_mask(pair, vb_set(2)), odd, vb_add(twice, twice));
 }
 
-/* Four bytes in every lane. */
-KERNEL_INLINE vb vb_quad(const unsigned char *x)
-{
-    int32_t quad;
+#include "kernels/body/attend_levels.inc"
 
-    memcpy(&quad, x, sizeof quad);
-    return _mm512_set1_epi32(quad);
-}
-
-/* sum + the products of four bytes in each 32-bit lane: of u without, of s with sign, at most PART_MAX. */
-KERNEL_INLINE vb vb_dot(vb sum, vb u, vb s)
-{
-    return _mm512_dpbusd_epi32(sum, u, s);
-}
-
-KERNEL_INLINE vf vb_to_f32(vb x)
-{
-    return _mm512_cvtepi32_ps(x);
-}
+#include "kernels/body/attend_lookup.inc"
 
 #include "kernels/body/attend_coded.inc"
