@@ -210,13 +210,14 @@ static void demote(snug_session *session)
 
 static void a_resumed_answer_goes_on_as_if_never_stopped(void **state)
 {
-    static const snug_kv_coding eight = { SNUG_KV_FORMAT_PLANES, 8, 0 };
     static const snug_session_options kinds[] = {
         { .struct_size = sizeof kinds[0], .context_tokens = CONTEXT },
         { .struct_size = sizeof kinds[0],
           .context_tokens = CONTEXT,
           .kv = { .retention = { SNUG_KV_RETENTION_ROTATING, 100, 4 } } },
-        { .struct_size = sizeof kinds[0], .context_tokens = CONTEXT, .kv = { .key = eight, .value = eight } },
+        { .struct_size = sizeof kinds[0],
+          .context_tokens = CONTEXT,
+          .kv = { .key = { SNUG_KV_FORMAT_PLANES, 8, 0 }, .value = { SNUG_KV_FORMAT_PLANES, 8, 0 } } },
     };
     static const uint32_t stops[] = { 1, 47, WANTED - 1 };
     const rig *r = *state;
