@@ -114,7 +114,8 @@ SNUG_API SNUG_MUST_CHECK snug_status snug_plan_make(snug_plan *plan_out, const s
  *   1. cache format: the strategy's first, then always the next lower down to its floor (docs/quality.md has
  *      the order and why); f16 in place of one that would take no less. With each format the prefill chunk:
  *      512 tokens, or the whole prompt if that is shorter, then powers of two down to 32. A smaller chunk
- *      costs speed, fewer bits cost quality.
+ *      costs speed, fewer bits cost quality. Where the mapped weights do not stay in memory every chunk reads
+ *      them from the disk: chunks below 128 come there after all formats.
  *   2. a shorter context, by eighths of the default down to 512 tokens, never shorter than the request needs:
  *      the longest with which the lowest format fits, and then the highest format that does.
  *   3. if the strategy allows: a rotating cache, in the same way.

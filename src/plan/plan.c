@@ -188,10 +188,19 @@ static uint32_t tokens_at_peak(const snug_plan *plan, const snug_model *model)
     return reached;
 }
 
-void snug_plan_complete(snug_plan *plan, const snug_plan_situation *situation, const snug_model *model)
+bool snug_plan_weights_fit(const snug_plan *plan, const snug_plan_situation *situation,
+                           const snug_model *model)
 {
     const uint64_t own = situation->own_bytes;
     const uint64_t growth = plan->peak_bytes > own ? plan->peak_bytes - own : 0;
+
+    return situation->comfort_bytes >= SNUG_MEMORY_NO_LIMIT ||
+           situation->comfort_bytes + situation->process_file_bytes >=
+               growth + snug_checkpoint_mapped_bytes(model->checkpoint);
+}
+
+void snug_plan_complete(snug_plan *plan, const snug_plan_situation *situation, const snug_model *model)
+{
     snug_plan_point prompt_read;
 
     snug_plan_at(&prompt_read, plan, model, plan->prompt_tokens ? plan->prompt_tokens : plan->cache_tokens);
@@ -199,9 +208,7 @@ void snug_plan_complete(snug_plan *plan, const snug_plan_situation *situation, c
     plan->peak_tokens = tokens_at_peak(plan, model);
     plan->peak_phase = plan->peak_tokens <= prompt_read.tokens ? SNUG_PLAN_PREFILL : SNUG_PLAN_DECODE;
     plan->weight_bytes = snug_checkpoint_mapped_bytes(model->checkpoint);
-    plan->weights_fit =
-        situation->comfort_bytes >= SNUG_MEMORY_NO_LIMIT ||
-        situation->comfort_bytes + situation->process_file_bytes >= growth + plan->weight_bytes;
+    plan->weights_fit = snug_plan_weights_fit(plan, situation, model);
 }
 
 void snug_plan_at(snug_plan_point *out, const snug_plan *plan, const snug_model *model, uint32_t tokens)

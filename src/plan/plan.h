@@ -55,6 +55,10 @@ SNUG_MUST_CHECK snug_status snug_plan_predict(snug_plan *plan, const snug_plan_s
 /* What need not be known to compare plans: when the peak is, whether the weights stay beside it. */
 void snug_plan_complete(snug_plan *plan, const snug_plan_situation *situation, const snug_model *model);
 
+/* Whether the mapped weights stay in memory beside the plan's peak. */
+bool snug_plan_weights_fit(const snug_plan *plan, const snug_plan_situation *situation,
+                           const snug_model *model);
+
 /* snug_plan_search() in a situation. */
 SNUG_MUST_CHECK snug_status snug_plan_search_in(snug_plan *plan, const snug_plan_situation *situation,
                                                 const snug_model *model, const snug_plan_options *options,

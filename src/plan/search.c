@@ -13,6 +13,10 @@
 #define CHUNK_MOST  512u /* the session's default */
 #define CHUNK_LEAST 32u  /* below it the weights are read so often that a prompt takes many times as long */
 
+/* Where the weights do not stay in memory, each chunk reads them from the disk: a prompt in smaller chunks
+ * than this waits for the disk most of the time, so bits go first. */
+#define CHUNK_FROM_DISK 128u
+
 /* A conversation should have room for a question and an answer, whatever the model. */
 #define CONTEXT_LEAST 512u
 #define WINDOW_LEAST  256u
@@ -65,6 +69,7 @@ typedef struct search {
     const snug_plan_options *options; /* as asked */
     const snug_strategy_rules *rules;
     bool is_last; /* the second time round */
+    bool is_slow; /* now chunks are tried that wait for the disk */
     uint64_t allowed_bytes;
     uint32_t tried;
     snug_status status;
@@ -140,18 +145,32 @@ static uint32_t next_chunk(uint32_t chunk)
     return power;
 }
 
+/* Smaller than it would have to be, where each chunk reads the weights from the disk. */
+static bool waits_for_disk(search *s, const snug_plan_options *options, uint32_t first)
+{
+    snug_plan plan = { .struct_size = s->plan->struct_size };
+
+    if (options->prefill_chunk >= CHUNK_FROM_DISK || options->prefill_chunk == first)
+        return false;
+    s->status = snug_plan_predict(&plan, s->situation, s->model, options, s->error);
+    return s->status == SNUG_OK && !snug_plan_weights_fit(&plan, s->situation, s->model);
+}
+
 /* The chunk that was set, or from the largest useful one down. */
 static bool try_chunks(search *s, snug_plan_options *options, uint32_t context_tokens)
 {
+    const uint32_t first = first_chunk(s, context_tokens);
+    uint32_t chunk = first;
+
     if (s->options->prefill_chunk > 0)
-        return try_options(s, options);
-    options->prefill_chunk = first_chunk(s, context_tokens);
-    while (!try_options(s, options)) {
-        if (next_chunk(options->prefill_chunk) < CHUNK_LEAST)
-            return false;
-        options->prefill_chunk = next_chunk(options->prefill_chunk);
-    }
-    return true;
+        return !s->is_slow && try_options(s, options);
+    do {
+        options->prefill_chunk = chunk;
+        if (waits_for_disk(s, options, first) == s->is_slow && try_options(s, options))
+            return true;
+        chunk = next_chunk(chunk);
+    } while (chunk >= CHUNK_LEAST);
+    return false;
 }
 
 static bool is_allowed(const snug_strategy_rules *rules, snug_plan_bits bits)
@@ -179,9 +198,8 @@ static bool takes_no_less_than_f16(search *s, const snug_plan_options *asked, co
     return s->status == SNUG_OK && f16.peak_bytes <= coded.peak_bytes;
 }
 
-/* The format that was set, or from the strategy's first one down. Afterwards the options have the last one
- * tried and the smallest chunk. */
-static bool try_formats(search *s, snug_plan_options *options, uint32_t context_tokens)
+/* The format that was set, or from the strategy's first one down. */
+static bool try_each_format(search *s, snug_plan_options *options, uint32_t context_tokens)
 {
     bool is_f16_tried = false;
 
@@ -202,6 +220,17 @@ static bool try_formats(search *s, snug_plan_options *options, uint32_t context_
             return true;
     }
     return false;
+}
+
+/* All formats; and only then all of them with chunks that wait for the disk. Afterwards the options have the
+ * last format tried and the smallest chunk. */
+static bool try_formats(search *s, snug_plan_options *options, uint32_t context_tokens)
+{
+    s->is_slow = false;
+    if (try_each_format(s, options, context_tokens))
+        return true;
+    s->is_slow = true;
+    return try_each_format(s, options, context_tokens);
 }
 
 /* Below `tokens`, a round figure: by eighths of `all`, the last of them halved. */

@@ -545,6 +545,47 @@ static void the_peak_is_where_it_is_said_to_be(void **state)
     rig_close(&r);
 }
 
+/* Where each chunk reads the weights from the disk, bits go before a prompt waits for it. */
+static void fewer_bits_come_before_a_chunk_that_waits_for_the_disk(void **state)
+{
+    const snug_plan_options open = { .struct_size = sizeof open };
+    uint32_t other = 0, smaller = 0;
+    rig r;
+
+    (void)state;
+    rig_open(&r, false);
+    for (size_t i = 0; i < 3; i++) {
+        const snug_strategy_rules *rules = snug_strategy_rules_of(strategies[i]);
+        const snug_plan_bits floor = { rules->floor_key_bits, rules->floor_value_bits };
+
+        for (uint64_t limit = LIMITS_FROM; limit < LIMITS_TO; limit += LIMIT_STEP) {
+            snug_plan_options least = open;
+            snug_plan with, without;
+
+            r.situation.comfort_bytes = SNUG_MEMORY_NO_LIMIT;
+            with = search(&r, &open, strategies[i], limit);
+            r.situation.comfort_bytes = r.situation.process_file_bytes = 0;
+            without = search(&r, &open, strategies[i], limit);
+            assert_int_equal(without.fits, with.fits);
+            assert_int_equal(without.context_tokens, with.context_tokens);
+            if (with.prefill_chunk >= 128)
+                assert_int_equal(place_of(&without), place_of(&with));
+            other += without.prefill_chunk >= 128 && with.prefill_chunk < 128;
+            if (!without.fits || without.prefill_chunk >= 128)
+                continue;
+            smaller++;
+            least.context_tokens = without.context_tokens;
+            least.prefill_chunk = 128;
+            least.kv.retention = without.kv.retention;
+            least.kv = snug_plan_config_of(&least.kv, floor);
+            assert_true(peak_of(&r, &least) >
+                        (without.is_tight ? without.most_bytes : without.planned_bytes));
+        }
+    }
+    assert_true(other > 0 && smaller > 0);
+    rig_close(&r);
+}
+
 static void a_session_that_is_to_adapt_gets_the_same_choice(void **state)
 {
     snug_plan_settings settings = { .prefill_chunk = 128 };
@@ -585,6 +626,7 @@ int main(void)
         cmocka_unit_test(every_way_that_is_named_fits),
         cmocka_unit_test(parameters_follow_from_the_plan),
         cmocka_unit_test(the_peak_is_where_it_is_said_to_be),
+        cmocka_unit_test(fewer_bits_come_before_a_chunk_that_waits_for_the_disk),
         cmocka_unit_test(a_session_that_is_to_adapt_gets_the_same_choice),
     };
 
