@@ -5,7 +5,7 @@
  *   cc generate.c $(pkg-config --cflags --libs snug) -o generate
  *   ./generate MODEL "Tell me a story about a dog." 256
  *
- * The third word is the budget in MiB. What would not fit is refused before anything is loaded.
+ * The third word is the budget in MiB. What would not fit is refused before a weight is read.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -45,11 +45,10 @@ int main(int count, char **words)
     const uint64_t budget = count > 3 ? strtoull(words[3], NULL, 10) << 20 : 0;
     snug_memory_options limits = { .struct_size = sizeof limits, .hard_bytes = budget };
     snug_session_options session_options = { .struct_size = sizeof session_options };
-    snug_generate_options options = { .struct_size = sizeof options, .on_token = print_token };
-    snug_plan_options request = { .struct_size = sizeof request,
-                                  .max_tokens = 256,
-                                  .user_limit_bytes = budget };
-    snug_plan plan = { .struct_size = sizeof plan };
+    snug_generate_options options = { .struct_size = sizeof options,
+                                      .max_tokens = 256,
+                                      .on_token = print_token };
+    snug_plan plan;
     snug_generate_result result = { .struct_size = sizeof result };
     snug_error error = { SNUG_OK, "" };
     snug_memory *memory = NULL;
@@ -71,17 +70,12 @@ int main(int count, char **words)
         status = snug_text_open(&text, memory, words[1], &error);
     if (status == SNUG_OK)
         status = encode(text, words[2], &ids, &id_count, &error);
-    request.prompt_tokens = (uint32_t)id_count;
+    /* Cache format and prefill chunk are the plan's; what cannot fit is refused here, with the figures. */
+    session_options.context_tokens = (uint32_t)id_count + options.max_tokens;
     if (status == SNUG_OK)
-        status = snug_plan_make(&plan, model, memory, 0, &request, &error);
-    if (status == SNUG_OK && !plan.fits) {
-        fprintf(stderr, "needs %.1f MiB, may use %.1f MiB (%s)\n", (double)plan.peak_bytes / 0x1p20,
-                (double)plan.limit_bytes / 0x1p20, plan.limited_by);
-        status = SNUG_ERR_OVER_LIMIT;
-    }
+        status = snug_session_create_adaptive(&session, &plan, model, memory, &session_options, &error);
     if (status == SNUG_OK)
-        status = snug_session_create(&session, model, memory, &session_options, &error);
-    options.max_tokens = request.max_tokens;
+        fprintf(stderr, "at most %.1f MiB\n", (double)plan.peak_bytes / 0x1p20);
     options.sample = (snug_sample_options){ .struct_size = sizeof options.sample, .temperature = 0.6 };
     if (status == SNUG_OK)
         status = snug_session_generate(&result, session, text, ids, id_count, NULL, &options, &error);

@@ -13,6 +13,7 @@
 
 #include <snug/model.h>
 #include <snug/monitor.h>
+#include <snug/plan.h>
 #include <snug/sample.h>
 #include <snug/text.h>
 
@@ -111,6 +112,18 @@ SNUG_API SNUG_MUST_CHECK snug_status snug_session_create(snug_session **session_
                                                          snug_memory *memory,
                                                          const snug_session_options *options,
                                                          snug_error *error);
+
+/*
+ * A session that chooses for itself what the options leave open (cache format, prefill chunk, context), and
+ * goes on adapting: snug_plan_search() for a full context, by options->strategy, within the limits that the
+ * ledger and the machine set now; then as above with `adapt`. What the options set is obeyed, now and later,
+ * or refused. Open the tokenizer before, so that its bytes are counted. *plan_out (may be NULL; its
+ * struct_size need not be set) is what was chosen and what it will need.
+ * Errors: as above; OVER_LIMIT with the figures when nothing that may be chosen fits.
+ */
+SNUG_API SNUG_MUST_CHECK snug_status
+snug_session_create_adaptive(snug_session **session_out, snug_plan *plan_out, const snug_model *model,
+                             snug_memory *memory, const snug_session_options *options, snug_error *error);
 SNUG_API void snug_session_destroy(snug_session *session);
 
 SNUG_API uint32_t snug_session_tokens(const snug_session *session);         /* computed so far */

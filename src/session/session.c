@@ -80,27 +80,66 @@ static snug_status adapt(snug_session **session_out, const snug_session_options 
     return status;
 }
 
+/* What is 0 or AUTO stays so. */
+static snug_plan_settings settings_of(const snug_session_options *options)
+{
+    if (!options)
+        return (snug_plan_settings){ 0 };
+    return (snug_plan_settings){ .context_tokens = options->context_tokens,
+                                 .prefill_chunk = options->prefill_chunk,
+                                 .threads = options->threads,
+                                 .logits_rows = options->logits_rows,
+                                 .kv = options->kv };
+}
+
 snug_status snug_session_create(snug_session **session_out, const snug_model *model, snug_memory *memory,
                                 const snug_session_options *options, snug_error *error)
 {
     snug_error own = { SNUG_OK, "" };
-    snug_plan_settings settings = { 0 };
+    snug_plan_settings settings = settings_of(options);
 
     *session_out = NULL;
     if (!error)
         error = &own;
-    if (options)
-        settings = (snug_plan_settings){ .context_tokens = options->context_tokens,
-                                         .prefill_chunk = options->prefill_chunk,
-                                         .threads = options->threads,
-                                         .logits_rows = options->logits_rows,
-                                         .kv = options->kv };
     if (snug_checkpoint_is_outline(model->checkpoint))
         SNUG_FAIL(error, SNUG_ERR_ARGUMENT, "%.300s has no weights: it can be planned, not run",
                   snug_checkpoint_path(model->checkpoint));
     SNUG_TRY(snug_plan_resolve(&settings, model, error));
     SNUG_TRY(make(session_out, model, memory, &settings, NULL, error));
     return adapt(session_out, options, error);
+}
+
+static bool is_cache_set(const snug_kv_config *kv)
+{
+    return kv->key.format != SNUG_KV_FORMAT_AUTO || kv->value.format != SNUG_KV_FORMAT_AUTO ||
+           kv->retention.kind != SNUG_KV_RETENTION_AUTO;
+}
+
+snug_status snug_session_create_adaptive(snug_session **session_out, snug_plan *plan_out,
+                                         const snug_model *model, snug_memory *memory,
+                                         const snug_session_options *options, snug_error *error)
+{
+    snug_session_options chosen = { .struct_size = sizeof chosen };
+    snug_plan_settings settings = settings_of(options);
+    snug_error own = { SNUG_OK, "" };
+    snug_plan own_plan;
+
+    *session_out = NULL;
+    if (!error)
+        error = &own;
+    if (options)
+        chosen = *options;
+    SNUG_TRY(
+        snug_plan_choose(&settings, model, memory, chosen.strategy, plan_out ? plan_out : &own_plan, error));
+    chosen.adapt = true;
+    chosen.keeps_format = chosen.keeps_format || is_cache_set(&chosen.kv);
+    chosen.keeps_chunk = chosen.keeps_chunk || chosen.prefill_chunk > 0;
+    chosen.context_tokens = settings.context_tokens;
+    chosen.prefill_chunk = settings.prefill_chunk;
+    chosen.threads = settings.threads;
+    chosen.logits_rows = settings.logits_rows;
+    chosen.kv = settings.kv;
+    return snug_session_create(session_out, model, memory, &chosen, error);
 }
 
 snug_status snug_session_fork(snug_session **session_out, snug_session *from, snug_error *error)
