@@ -274,6 +274,42 @@ cli_cache_text cli_cache_in_words(const snug_kv_config *config)
     return out;
 }
 
+static json_t *side_json(const snug_kv_side_info *side)
+{
+    json_t *widths = json_array();
+
+    for (uint32_t i = 0; i < side->width_count; i++)
+        (void)json_array_append_new(widths, json_pack("{s:I,s:I}", "bits", (json_int_t)side->width[i].bits,
+                                                      "tokens", (json_int_t)side->width[i].tokens));
+    return json_pack("{s:s,s:o,s:I}", "format", snug_kv_format_name(side->coding.format), "widths", widths,
+                     "bytes", (json_int_t)side->bytes);
+}
+
+static json_t *layer_json(const snug_kv_layer_info *info)
+{
+    if (info->kind == SNUG_KV_LAYER_SHARED)
+        return json_pack("{s:s,s:I}", "kind", snug_kv_layer_kind_name(info->kind), "source",
+                         (json_int_t)info->source);
+    return json_pack("{s:s,s:o,s:I,s:o,s:o,s:o}", "kind", snug_kv_layer_kind_name(info->kind), "bound_tokens",
+                     info->bound_tokens ? json_integer(info->bound_tokens) : json_null(), "sink_tokens",
+                     (json_int_t)info->sink_tokens, "key", side_json(&info->key), "value",
+                     side_json(&info->value), "skipped",
+                     info->skipped[0] ? json_string(info->skipped) : json_null());
+}
+
+static json_t *layers_json(const snug_kv *kv)
+{
+    json_t *layers = json_array();
+
+    for (uint32_t i = 0; i < snug_kv_layer_count(kv); i++) {
+        snug_kv_layer_info info = { .struct_size = sizeof info };
+
+        if (snug_kv_describe(&info, kv, i, NULL) == SNUG_OK)
+            (void)json_array_append_new(layers, layer_json(&info));
+    }
+    return layers;
+}
+
 json_t *cli_cache_json(const cli_engine *engine)
 {
     const snug_kv *kv = snug_session_kv(engine->session);
@@ -282,7 +318,7 @@ json_t *cli_cache_json(const cli_engine *engine)
 
     snug_kv_read_info(&info, kv);
     return json_pack(
-        "{s:s,s:s,s:s,s:{s:I,s:I},s:I,s:I,s:o,s:I,s:I,s:I,s:I}", "kind", cli_cache_kind(&info.config),
+        "{s:s,s:s,s:s,s:{s:I,s:I},s:I,s:I,s:o,s:I,s:I,s:I,s:I,s:o}", "kind", cli_cache_kind(&info.config),
         "key_format", snug_kv_format_name(info.config.key.format), "value_format",
         snug_kv_format_name(info.config.value.format), "bits", "key",
         (json_int_t)cli_cache_bits(&info.config.key), "value", (json_int_t)cli_cache_bits(&info.config.value),
@@ -290,5 +326,5 @@ json_t *cli_cache_json(const cli_engine *engine)
         "max_tokens", retention->max_tokens ? json_integer(retention->max_tokens) : json_null(),
         "sink_tokens", (json_int_t)retention->sink_tokens, "coded_tokens", (json_int_t)info.coded_tokens,
         "first_exact_tokens", (json_int_t)info.config.first_exact_tokens, "recent_exact_tokens",
-        (json_int_t)info.config.recent_exact_tokens);
+        (json_int_t)info.config.recent_exact_tokens, "layers", layers_json(kv));
 }

@@ -140,6 +140,52 @@ typedef struct snug_kv_info {
 
 SNUG_API void snug_kv_read_info(snug_kv_info *info_out, const snug_kv *kv);
 
+SNUG_API uint32_t snug_kv_layer_count(const snug_kv *kv);
+
+/* What bounds the tokens that a query of a layer sees. */
+typedef enum snug_kv_layer_kind {
+    SNUG_KV_LAYER_ALL = 1,
+    SNUG_KV_LAYER_WINDOW = 2, /* the model's */
+    SNUG_KV_LAYER_ROTATING = 3,
+    SNUG_KV_LAYER_CHUNKED = 4,
+    SNUG_KV_LAYER_SHARED = 5, /* keeps nothing, but reads what layer `source` keeps */
+} snug_kv_layer_kind;
+
+/* "all", "window", "rotating", "chunked", "shared". Never NULL. */
+SNUG_API const char *snug_kv_layer_kind_name(snug_kv_layer_kind kind);
+
+/* Tokens that are stored in so many bits a value: 2 .. 8, 16 for f16, 32 for f32. */
+typedef struct snug_kv_width {
+    uint32_t bits;
+    uint32_t tokens;
+} snug_kv_width;
+
+#define SNUG_KV_WIDTHS_MAX 8
+
+/* Keys or values of one layer. */
+typedef struct snug_kv_side_info {
+    snug_kv_coding coding; /* of tokens that are not recent any more; bits are those of the newest codes */
+    uint32_t width_count;
+    snug_kv_width width[SNUG_KV_WIDTHS_MAX]; /* of the tokens that are there, by their oldest one */
+    uint64_t bytes;                          /* in the ledger now */
+} snug_kv_side_info;
+
+/* One layer of a cache as it is now. Plain data. */
+typedef struct snug_kv_layer_info {
+    size_t struct_size; /* set by the caller */
+    snug_kv_layer_kind kind;
+    uint32_t source;       /* SHARED: that layer; else 0 */
+    uint32_t bound_tokens; /* the most that a query sees beside the sinks; 0: all */
+    uint32_t sink_tokens;
+    snug_kv_side_info key; /* SHARED: all 0 */
+    snug_kv_side_info value;
+    const char *skipped; /* what was asked for and is not so here, and why; "" where all is. Static */
+} snug_kv_layer_info;
+
+/* Cost: a step per tile of 64 tokens. Errors: ARGUMENT (no such layer). */
+SNUG_API SNUG_MUST_CHECK snug_status snug_kv_describe(snug_kv_layer_info *info_out, const snug_kv *kv,
+                                                      uint32_t layer, snug_error *error);
+
 /* Which part of a cache is to have how many bits. */
 typedef struct snug_kv_target {
     size_t struct_size;
@@ -147,8 +193,12 @@ typedef struct snug_kv_target {
     uint32_t layer_count; /* 0: all from first_layer on */
     uint32_t key_bits;    /* 2, 3, 4, 5, 6 or 8; 0: leave the keys alone */
     uint32_t value_bits;
+    /* Only tokens that at least so many follow, and only those before that position; 0: all, and those to
+     * come. In tiles of 64 that lie there as a whole, so a few tokens fewer. */
+    uint32_t older_than_tokens;
+    uint32_t end_token;
     /* Where a layer has no codes yet: what stays exact in it, as in snug_kv_config. The greater of these and
-     * of the config's holds. */
+     * of the config's holds; and tokens newer than those meant stay f16, now and later as many as these. */
     uint32_t first_exact_tokens;
     uint32_t recent_exact_tokens;
 } snug_kv_target;
@@ -160,9 +210,10 @@ typedef struct snug_kv_target {
  * (snug_session_demote() makes codes of f16).
  *
  * Cost: down to 4 bits planes of bits are given back, without reading or writing one. From 4 bits or more to
- * fewer each tile is repacked once, which needs memory for the new planes of one side of one layer meanwhile.
- * Errors: ARGUMENT; UNSUPPORTED (affine codes do not nest); OVER_LIMIT, NO_MEMORY: layers before the one that
- * failed have changed, and the cache is valid.
+ * fewer each tile is repacked once, in place: on top that takes memory for about one tile of one side.
+ * Errors: ARGUMENT; UNSUPPORTED (affine codes do not nest; older tokens only, in pages that a fork shares, as
+ * a cache of several widths cannot be forked); OVER_LIMIT, NO_MEMORY: layers before the one that
+ * failed have changed, that one perhaps down to 4 bits, and the cache is valid.
  */
 SNUG_API SNUG_MUST_CHECK snug_status snug_kv_demote(snug_kv *kv, const snug_kv_target *target,
                                                     uint64_t *bytes_out, snug_error *error);

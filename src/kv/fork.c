@@ -116,13 +116,14 @@ static int all_arenas(snug_kv_arena arenas[SNUG_KV_ARENAS_MAX], snug_kv_side *si
 {
     int count = 0;
 
-    arenas[count++] = (snug_kv_arena){ &side->exact_pages, side->exact_tile_bytes };
-    arenas[count++] = (snug_kv_arena){ &side->scales, side->kv_head_count * side->scale_bytes };
+    arenas[count++] = (snug_kv_arena){ .arena = &side->exact_pages, .tile_bytes = side->exact_tile_bytes };
+    arenas[count++] =
+        (snug_kv_arena){ .arena = &side->scales, .tile_bytes = side->kv_head_count * side->scale_bytes };
     for (int plane = 0; plane < SNUG_CODES_PLANE_COUNT; plane++)
         arenas[count++] =
-            (snug_kv_arena){ &side->plane[plane],
-                             side->kv_head_count *
-                                 snug_codes_plane_bytes((snug_codes_plane)plane, side->head_dim) };
+            (snug_kv_arena){ .arena = &side->plane[plane],
+                             .tile_bytes = side->kv_head_count *
+                                           snug_codes_plane_bytes((snug_codes_plane)plane, side->head_dim) };
     return count;
 }
 
@@ -155,6 +156,13 @@ snug_status snug_kv_fork(snug_kv **kv_out, snug_kv *from, snug_error *error)
     snug_status status = SNUG_OK;
 
     *kv_out = NULL;
+    for (uint32_t i = 0; i < from->layer_count; i++)
+        if (from->store[i].key.run_count + from->store[i].value.run_count > 0) {
+            snug_memory_free(from->memory, kv);
+            SNUG_FAIL(error, SNUG_ERR_UNSUPPORTED,
+                      "older tokens have fewer bits than newer ones: give all of them as few, and it can be "
+                      "forked");
+        }
     if (!kv)
         return error ? error->status : SNUG_ERR_OVER_LIMIT;
     memcpy(kv, from, bytes);

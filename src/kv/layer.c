@@ -7,10 +7,11 @@
  */
 #include "kv/parts.h"
 
+#include <string.h>
+
 #include "base/size.h"
 #include "base/status.h"
 #include "codec/affine.h"
-#include "os/pages.h"
 
 static const snug_kv_rows rows_f16 = { SNUG_TILE_F16, SNUG_TYPE_F16, sizeof(uint16_t) };
 static const snug_kv_rows rows_f32 = { SNUG_TILE_F32, SNUG_TYPE_F32, sizeof(float) };
@@ -116,21 +117,77 @@ void snug_kv_store_shape(snug_kv_store *store, const snug_kv_shape *shape, uint3
 
 /* --- memory -------------------------------------------------------------------------------------------- */
 
+/* Bytes of an arena: ascending, not touching. */
+typedef struct range_list {
+    size_t count;
+    snug_arena_range range[SNUG_ARENA_RANGES_MAX];
+} range_list;
+
 /* One arena of a side, and what the first tiles of the layer take of it. */
 typedef struct arena_use {
     snug_arena *arena;
-    size_t tile_bytes;
-    size_t tiles;
+    range_list list;
 } arena_use;
 
-uint32_t snug_kv_store_coded_tiles(const snug_kv_store *store, const snug_kv_side *side, uint32_t tiles)
+static void add_range(range_list *list, size_t begin, size_t end)
+{
+    size_t at = 0, last;
+
+    if (begin >= end)
+        return;
+    while (at < list->count && list->range[at].end < begin)
+        at++;
+    for (last = at; last < list->count && list->range[last].begin <= end; last++) {
+        begin = snug_min_size(begin, list->range[last].begin);
+        end = snug_max_size(end, list->range[last].end);
+    }
+    if (last == at) {
+        SNUG_ASSERT(list->count < SNUG_ARENA_RANGES_MAX);
+        memmove(&list->range[at + 1], &list->range[at], (list->count - at) * sizeof list->range[0]);
+        list->count++;
+    } else {
+        memmove(&list->range[at + 1], &list->range[last], (list->count - last) * sizeof list->range[0]);
+        list->count -= last - at - 1;
+    }
+    list->range[at] = (snug_arena_range){ begin, end };
+}
+
+/* Where those of the first `count` tiles lie that are among `tiles` and whose place no later one took. */
+static void add_tiles(range_list *list, const snug_kv_places *places, snug_kv_range tiles, uint32_t count,
+                      size_t tile_bytes)
+{
+    const uint32_t fixed =
+        places->ring_tiles == SNUG_KV_UNBOUNDED ? count : least(places->fixed_tiles, count);
+    const uint32_t end = least(tiles.end, count);
+    uint32_t begin = tiles.begin > fixed ? tiles.begin : fixed; /* in the ring */
+    uint32_t before_turn;
+
+    add_range(list, (size_t)tiles.begin * tile_bytes, (size_t)least(end, fixed) * tile_bytes);
+    if (fixed == count)
+        return;
+    if (count - fixed > places->ring_tiles && begin < count - places->ring_tiles)
+        begin = count - places->ring_tiles;
+    if (begin >= end)
+        return;
+    before_turn = fixed + places->ring_tiles - snug_kv_place(places, begin);
+    add_range(list, (size_t)snug_kv_place(places, begin) * tile_bytes,
+              ((size_t)snug_kv_place(places, begin) + least(end - begin, before_turn)) * tile_bytes);
+    if (end - begin > before_turn)
+        add_range(list, (size_t)fixed * tile_bytes, (size_t)(fixed + end - begin - before_turn) * tile_bytes);
+}
+
+/* Tiles of codes that there are. More than are due after a conversation was rewound. */
+static uint32_t held_tiles(const snug_kv_store *store)
+{
+    return snug_kv_store_codes_end(store) - store->first_tiles;
+}
+
+uint32_t snug_kv_store_coded_tiles(const snug_kv_store *store, uint32_t tiles)
 {
     const uint32_t exact_end = store->first_tiles + store->recent_tiles;
     const uint32_t due = tiles > exact_end ? tiles - exact_end : 0;
-    /* More than are due after a conversation was rewound. */
-    const uint32_t held = snug_kv_store_codes_end(store) - store->first_tiles;
 
-    return side->has_codes ? snug_kv_places_used(&side->coded, due > held ? due : held) : 0;
+    return due > held_tiles(store) ? due : held_tiles(store);
 }
 
 int snug_kv_side_arenas(snug_kv_arena arenas[SNUG_KV_ARENAS_MAX], const snug_kv_side *side)
@@ -138,30 +195,45 @@ int snug_kv_side_arenas(snug_kv_arena arenas[SNUG_KV_ARENAS_MAX], const snug_kv_
     snug_kv_side *s = (snug_kv_side *)(uintptr_t)side;
     int count = 0;
 
-    arenas[count++] = (snug_kv_arena){ &s->exact_pages, side->exact_tile_bytes };
+    arenas[count++] = (snug_kv_arena){ &s->exact_pages, side->exact_tile_bytes, true, { 0, 0 } };
     if (!side->has_codes)
         return count;
-    arenas[count++] = (snug_kv_arena){ &s->scales, side->kv_head_count * side->scale_bytes };
+    arenas[count++] = (snug_kv_arena){
+        &s->scales, side->kv_head_count * side->scale_bytes, false, { 0, SNUG_KV_UNBOUNDED }
+    };
     for (int plane = 0; plane < SNUG_CODES_PLANE_COUNT; plane++) {
         const size_t bytes = snug_codes_plane_bytes((snug_codes_plane)plane, side->head_dim);
+        const snug_kv_range tiles = snug_kv_side_tiles_with(side, (snug_codes_plane)plane);
 
-        if (snug_codes_has_plane(side->coding.bits, (snug_codes_plane)plane))
-            arenas[count++] = (snug_kv_arena){ &s->plane[plane], side->kv_head_count * bytes };
+        if (tiles.end > 0)
+            arenas[count++] = (snug_kv_arena){ &s->plane[plane], side->kv_head_count * bytes, false, tiles };
     }
     return count;
 }
 
-/* The arenas of a side with what they hold for `tiles` logical tiles; returns how many. */
+/*
+ * The arenas of a side with what they hold for `tiles` logical tiles; returns how many. Where codes go round,
+ * that is what there is and what there is to be: one takes the place of the other while tokens are computed.
+ */
 static int list_arenas(arena_use uses[SNUG_KV_ARENAS_MAX], const snug_kv_store *store,
                        const snug_kv_side *side, uint32_t tiles)
 {
     snug_kv_arena arenas[SNUG_KV_ARENAS_MAX];
     const int count = snug_kv_side_arenas(arenas, side);
-    const uint32_t coded = snug_kv_store_coded_tiles(store, side, tiles);
+    const uint32_t coded = snug_kv_store_coded_tiles(store, tiles);
 
-    for (int i = 0; i < count; i++)
-        uses[i] = (arena_use){ arenas[i].arena, arenas[i].tile_bytes,
-                               i == 0 ? snug_kv_places_used(&side->exact, tiles) : coded };
+    for (int i = 0; i < count; i++) {
+        const snug_kv_arena *a = &arenas[i];
+
+        uses[i] = (arena_use){ .arena = a->arena };
+        if (a->is_rows) {
+            add_range(&uses[i].list, 0, snug_kv_places_used(&side->exact, tiles) * a->tile_bytes);
+            continue;
+        }
+        add_tiles(&uses[i].list, &side->coded, a->tiles, coded, a->tile_bytes);
+        if (held_tiles(store) < coded)
+            add_tiles(&uses[i].list, &side->coded, a->tiles, held_tiles(store), a->tile_bytes);
+    }
     return count;
 }
 
@@ -178,11 +250,10 @@ static int list_all(arena_use uses[2 * SNUG_KV_ARENAS_MAX], const snug_kv_store 
 
 static uint64_t bytes_of(const arena_use *uses, int count)
 {
-    const size_t page = snug_os_page_bytes();
     uint64_t bytes = 0;
 
     for (int i = 0; i < count; i++)
-        bytes += snug_round_up(uses[i].tiles * uses[i].tile_bytes, page);
+        bytes += snug_arena_ranges_bytes(uses[i].list.range, uses[i].list.count);
     return bytes;
 }
 
@@ -212,7 +283,8 @@ snug_status snug_kv_side_reserve_codes(snug_kv_store *store, snug_kv_side *side,
     snug_kv_arena arenas[SNUG_KV_ARENAS_MAX];
     const int count = snug_kv_side_arenas(arenas, side);
 
-    side->coded_tiles = snug_kv_store_coded_tiles(store, side, store->context_tiles);
+    side->coded_tiles =
+        snug_kv_places_used(&side->coded, snug_kv_store_coded_tiles(store, store->context_tiles));
     for (int i = 1; i < count; i++)
         SNUG_TRY(reserve_arena(arenas[i].arena, memory, side->coded_tiles * arenas[i].tile_bytes, error));
     return SNUG_OK;
@@ -254,15 +326,33 @@ void snug_kv_store_release(snug_kv_store *store)
     release_side(&store->value);
 }
 
+static snug_status commit_list(snug_arena *arena, const range_list *list, snug_error *error)
+{
+    const char *what = "more tokens in the attention cache";
+
+    for (size_t i = 0; i < list->count; i++)
+        SNUG_TRY(list->range[i].begin == 0
+                     ? snug_arena_commit(arena, list->range[i].end, what, error)
+                     : snug_arena_commit_range(arena, list->range[i].begin, list->range[i].end, what, error));
+    return SNUG_OK;
+}
+
 snug_status snug_kv_store_commit(snug_kv_store *store, uint32_t tiles, snug_error *error)
 {
     arena_use uses[2 * SNUG_KV_ARENAS_MAX];
     const int count = list_all(uses, store, tiles);
 
     for (int i = 0; i < count; i++)
-        SNUG_TRY(snug_arena_commit(uses[i].arena, uses[i].tiles * uses[i].tile_bytes,
-                                   "more tokens in the attention cache", error));
+        SNUG_TRY(commit_list(uses[i].arena, &uses[i].list, error));
     return SNUG_OK;
+}
+
+/* Planes that no width of the side has. */
+static void drop_planes(snug_kv_side *side)
+{
+    for (int plane = 0; plane < SNUG_CODES_PLANE_COUNT; plane++)
+        if (!side->has_codes || snug_kv_side_tiles_with(side, (snug_codes_plane)plane).end == 0)
+            snug_arena_decommit(&side->plane[plane], 0);
 }
 
 void snug_kv_store_decommit(snug_kv_store *store, uint32_t tiles)
@@ -270,8 +360,14 @@ void snug_kv_store_decommit(snug_kv_store *store, uint32_t tiles)
     arena_use uses[2 * SNUG_KV_ARENAS_MAX];
     const int count = list_all(uses, store, tiles);
 
-    for (int i = 0; i < count; i++)
-        snug_arena_decommit(uses[i].arena, uses[i].tiles * uses[i].tile_bytes);
+    for (int i = 0; i < count; i++) {
+        const range_list *list = &uses[i].list;
+
+        snug_arena_decommit(uses[i].arena, list->count > 0 ? list->range[list->count - 1].end : 0);
+        snug_arena_keep(uses[i].arena, list->range, list->count);
+    }
+    drop_planes(&store->key);
+    drop_planes(&store->value);
 }
 
 uint32_t snug_kv_store_settle(snug_kv_store *store, uint32_t tiles, uint32_t pages)
@@ -280,21 +376,45 @@ uint32_t snug_kv_store_settle(snug_kv_store *store, uint32_t tiles, uint32_t pag
     const int count = list_all(uses, store, tiles); /* of codes: all that have been made */
     uint32_t tried = 0;
 
-    for (int i = 0; i < count; i++)
-        while (tried < pages && snug_arena_settle(uses[i].arena, uses[i].tiles * uses[i].tile_bytes))
+    for (int i = 0; i < count; i++) {
+        const range_list *list = &uses[i].list;
+        const size_t filled = list->count > 0 ? list->range[list->count - 1].end : 0;
+
+        while (tried < pages && snug_arena_settle(uses[i].arena, filled))
             tried++;
+    }
     return tried;
+}
+
+uint64_t snug_kv_side_committed(const snug_kv_side *side)
+{
+    uint64_t bytes = snug_arena_held_bytes(&side->exact_pages) + snug_arena_held_bytes(&side->scales);
+
+    for (int plane = 0; plane < SNUG_CODES_PLANE_COUNT; plane++)
+        bytes += snug_arena_held_bytes(&side->plane[plane]);
+    return bytes;
 }
 
 uint64_t snug_kv_store_committed(const snug_kv_store *store)
 {
-    arena_use uses[2 * SNUG_KV_ARENAS_MAX];
-    const int count = list_all(uses, store, 0);
-    uint64_t bytes = 0;
+    return snug_kv_side_committed(&store->key) + snug_kv_side_committed(&store->value);
+}
 
-    for (int i = 0; i < count; i++)
-        bytes += snug_arena_held_bytes(uses[i].arena);
-    return bytes;
+/* What the list says, and nothing else; only what begins at 0 may be shared. */
+static bool has_list(const snug_arena *arena, const range_list *list)
+{
+    if (list->count == 0 || (list->count == 1 && list->range[0].begin == 0))
+        return snug_arena_has_first(arena, list->count > 0 ? list->range[0].end : 0);
+    return !arena->shared && snug_arena_has_just(arena, list->range, list->count);
+}
+
+static bool has_no_other_planes(const snug_kv_side *side)
+{
+    for (int plane = 0; plane < SNUG_CODES_PLANE_COUNT; plane++)
+        if ((!side->has_codes || snug_kv_side_tiles_with(side, (snug_codes_plane)plane).end == 0) &&
+            (side->plane[plane].committed_bytes > 0 || side->plane[plane].shared))
+            return false;
+    return true;
 }
 
 bool snug_kv_store_is_valid(const snug_kv_store *store, uint32_t tiles)
@@ -308,7 +428,7 @@ bool snug_kv_store_is_valid(const snug_kv_store *store, uint32_t tiles)
         store->coded_end < store->first_tiles || store->coded_before > store->coded_end)
         return false;
     for (int i = 0; i < count; i++)
-        if (!snug_arena_has_first(uses[i].arena, uses[i].tiles * uses[i].tile_bytes))
+        if (!has_list(uses[i].arena, &uses[i].list))
             return false;
-    return true;
+    return has_no_other_planes(&store->key) && has_no_other_planes(&store->value);
 }

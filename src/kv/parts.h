@@ -138,6 +138,14 @@ static inline uint32_t snug_kv_tiles_for(uint32_t tokens)
     return tokens / SNUG_TILE_TOKENS + (tokens % SNUG_TILE_TOKENS > 0);
 }
 
+/* Tiles of codes up to `end_tile`, counted from the layer's first_tiles on, that are older than others. */
+typedef struct snug_kv_run {
+    uint32_t bits;
+    uint32_t end_tile;
+} snug_kv_run;
+
+#define SNUG_KV_RUNS_MAX 5 /* all widths but the greatest */
+
 /*
  * Keys or values of one layer. Invariant: each arena has committed what the first `tiles` tiles of the cache
  * need of it, rounded up to pages.
@@ -155,6 +163,10 @@ typedef struct snug_kv_side {
 
     /* Only where has_codes. */
     bool has_codes;
+    /* Older codes of fewer bits than coding.bits: widths and ends ascend. By position, so a tile that is
+     * computed again after a rewinding has the width it had. */
+    uint32_t run_count;
+    snug_kv_run run[SNUG_KV_RUNS_MAX];
     snug_kv_places coded; /* of the tiles from the layer's first_tiles on */
     uint32_t coded_tiles; /* that the arenas of codes have address space for */
     snug_arena plane[SNUG_CODES_PLANE_COUNT];
@@ -240,6 +252,7 @@ void snug_kv_store_decommit(snug_kv_store *store, uint32_t tiles);
 /* Huge pages, at most `pages` of them, for what the first `tiles` tiles have filled. Returns how many. */
 uint32_t snug_kv_store_settle(snug_kv_store *store, uint32_t tiles, uint32_t pages);
 uint64_t snug_kv_store_committed(const snug_kv_store *store);
+uint64_t snug_kv_side_committed(const snug_kv_side *side);
 
 /* Reserve address space for the codes that a side has been laid out for. Errors: NO_MEMORY. */
 SNUG_MUST_CHECK snug_status snug_kv_side_reserve_codes(snug_kv_store *store, snug_kv_side *side,
@@ -253,11 +266,13 @@ bool snug_kv_store_is_valid(const snug_kv_store *store, uint32_t tiles);
 typedef struct snug_kv_arena {
     snug_arena *arena;
     size_t tile_bytes; /* of all heads */
+    bool is_rows;
+    snug_kv_range tiles; /* of codes that use it; they are counted from the layer's first_tiles on */
 } snug_kv_arena;
 
 #define SNUG_KV_ARENAS_MAX (SNUG_CODES_PLANE_COUNT + 2)
 
-/* Those that a side has at its width: that of rows first, then those of codes. Returns how many. */
+/* Those that a side has at its widths: that of rows first, then those of codes. Returns how many. */
 int snug_kv_side_arenas(snug_kv_arena arenas[SNUG_KV_ARENAS_MAX], const snug_kv_side *side);
 
 /*
@@ -276,15 +291,36 @@ SNUG_MUST_CHECK snug_status snug_kv_side_own_rows(const snug_kv_side *side, uint
 /* The conversation now ends after `tokens` tokens, fewer than before (encoding.c). */
 void snug_kv_store_rewind(snug_kv_store *store, uint32_t tokens);
 
-/* Tiles of codes that a side has memory for when the cache has it for `tiles` logical ones. */
-uint32_t snug_kv_store_coded_tiles(const snug_kv_store *store, const snug_kv_side *side, uint32_t tiles);
+/* Tiles of codes that there have been, or will be, when the cache has memory for `tiles` logical ones. */
+uint32_t snug_kv_store_coded_tiles(const snug_kv_store *store, uint32_t tiles);
+
+/* --- how many bits (widths.c) --- */
+
+/* Of a tile of codes. */
+uint32_t snug_kv_side_bits(const snug_kv_side *side, uint32_t coded_tile);
+uint32_t snug_kv_side_fewest_bits(const snug_kv_side *side);
+
+/* Tiles of codes before `end_tile` have no more than `bits` bits; SNUG_KV_UNBOUNDED: all, and those to come.
+ * The figures only: demotion.c sees to the codes. */
+void snug_kv_side_narrow(snug_kv_side *side, uint32_t bits, uint32_t end_tile);
+
+/* The tiles whose width has a plane; they are in a row. */
+snug_kv_range snug_kv_side_tiles_with(const snug_kv_side *side, snug_codes_plane plane);
 
 /* --- one side (side.c) --- */
 
-/* The width of the codes of a side of planes that has none yet (demotion.c). Errors: OVER_LIMIT,
- * NO_MEMORY. */
-SNUG_MUST_CHECK snug_status snug_kv_side_set_bits(snug_kv_side *side, snug_memory *memory, uint32_t bits,
-                                                  snug_error *error);
+/* Address space for the planes that the side's widths need (demotion.c). Errors: NO_MEMORY. */
+SNUG_MUST_CHECK snug_status snug_kv_side_reserve_planes(snug_kv_side *side, snug_memory *memory,
+                                                        snug_error *error);
+
+/* Where one head's part of a tile of codes lies in a plane. */
+static inline unsigned char *snug_kv_side_plane(const snug_kv_side *side, snug_codes_plane plane,
+                                                uint32_t coded_tile, uint32_t head)
+{
+    const size_t index = (size_t)snug_kv_place(&side->coded, coded_tile) * side->kv_head_count + head;
+
+    return snug_arena_at(&side->plane[plane], index * snug_codes_plane_bytes(plane, side->head_dim));
+}
 
 /*
  * Make codes of a side of rows, as `as` has it: its coding and where tiles will lie (recoding.c). The store
@@ -294,6 +330,9 @@ SNUG_MUST_CHECK snug_status snug_kv_side_set_bits(snug_kv_side *side, snug_memor
 SNUG_MUST_CHECK snug_status snug_kv_recode_side(snug_kv *kv, snug_kv_store *store, snug_kv_side *side,
                                                 const snug_kv_side *as, uint64_t extra_bytes, snug_work *work,
                                                 void *thread_scratch, snug_error *error);
+
+/* Arenas of the side give to a credit and take from it; NULL: the ledger again. */
+void snug_kv_side_set_credit(snug_kv_side *side, snug_arena_credit *credit);
 
 /* What that takes on top, at most, before it gives: `as` is the side afterwards. */
 uint64_t snug_kv_recode_extra(const snug_kv_side *as);

@@ -39,16 +39,17 @@ static void encode_part(void *user, size_t part, uint32_t worker)
     snug_kv_side_encode(side, job->tile - job->store->first_tiles, head, x);
 }
 
-/* Memory for the codes of `tiles` tiles from place `place` on. */
-static snug_status commit_codes(snug_kv_side *side, size_t place, size_t tiles, snug_error *error)
+static snug_status commit_codes(snug_kv_side *side, uint32_t coded_tile, snug_error *error)
 {
+    const size_t place = snug_kv_place(&side->coded, coded_tile);
     snug_kv_arena arenas[SNUG_KV_ARENAS_MAX];
     const int count = snug_kv_side_arenas(arenas, side);
 
     for (int i = 1; i < count; i++)
-        SNUG_TRY(snug_arena_commit_range(arenas[i].arena, place * arenas[i].tile_bytes,
-                                         (place + tiles) * arenas[i].tile_bytes,
-                                         "the attention cache in fewer bits", error));
+        if (coded_tile >= arenas[i].tiles.begin && coded_tile < arenas[i].tiles.end)
+            SNUG_TRY(snug_arena_commit_range(arenas[i].arena, place * arenas[i].tile_bytes,
+                                             (place + 1) * arenas[i].tile_bytes,
+                                             "the attention cache in fewer bits", error));
     return SNUG_OK;
 }
 
@@ -72,8 +73,7 @@ static snug_status encode_tiles(recode_job *job, uint32_t first_kept, snug_error
     for (job->tile = store->first_tiles; job->tile < snug_kv_store_codes_end(store); job->tile++) {
         if (job->tile >= store->rule.sink_tiles && job->tile < first_kept)
             continue;
-        SNUG_TRY(commit_codes(job->side, snug_kv_place(&job->side->coded, job->tile - store->first_tiles), 1,
-                              error));
+        SNUG_TRY(commit_codes(job->side, job->tile - store->first_tiles, error));
         snug_work_run(job->work, encode_part, job, job->side->kv_head_count);
         release_rows(job);
     }
@@ -132,7 +132,7 @@ static snug_status move_rows(recode_job *job, snug_kv_places *exact, uint32_t ti
 
 /* --- a side -------------------------------------------------------------------------------------------- */
 
-static void set_credit(snug_kv_side *side, snug_arena_credit *credit)
+void snug_kv_side_set_credit(snug_kv_side *side, snug_arena_credit *credit)
 {
     side->exact_pages.credit = side->scales.credit = credit;
     for (int plane = 0; plane < SNUG_CODES_PLANE_COUNT; plane++)
@@ -162,7 +162,6 @@ static snug_status recode(recode_job *job, snug_kv_places exact, uint32_t first_
 {
     snug_kv_side *side = job->side;
     const snug_kv *kv = job->kv;
-    size_t bytes;
 
     if (side->exact_pages.shared) /* what stays rows, and the places it will have */
         SNUG_TRY(snug_kv_side_own_rows(side, snug_kv_store_codes_end(job->store),
@@ -171,10 +170,8 @@ static snug_status recode(recode_job *job, snug_kv_places exact, uint32_t first_
     SNUG_TRY(encode_tiles(job, first_kept, error));
     SNUG_TRY(move_rows(job, &exact, snug_kv_tiles_for(kv->tokens), error));
     side->exact = exact;
-    bytes = snug_kv_places_used(&exact, kv->tiles) * side->exact_tile_bytes;
-    snug_arena_decommit(&side->exact_pages, bytes);
-    SNUG_TRY(snug_arena_commit(&side->exact_pages, bytes, "the attention cache in fewer bits", error));
-    return commit_codes(side, 0, snug_kv_store_coded_tiles(job->store, side, kv->tiles), error);
+    snug_kv_store_decommit(job->store, kv->tiles);
+    return snug_kv_store_commit(job->store, kv->tiles, error); /* what has no tiles yet */
 }
 
 snug_status snug_kv_recode_side(snug_kv *kv, snug_kv_store *store, snug_kv_side *side, const snug_kv_side *as,
@@ -193,16 +190,19 @@ snug_status snug_kv_recode_side(snug_kv *kv, snug_kv_store *store, snug_kv_side 
     side->coding = as->coding;
     side->scale_bytes = as->scale_bytes;
     side->coded = as->coded;
+    side->run_count = as->run_count;
+    memcpy(side->run, as->run, sizeof side->run);
     side->has_codes = true;
     status = snug_kv_side_reserve_codes(store, side, kv->memory, error);
     if (status != SNUG_OK) {
         snug_kv_side_release_codes(side);
         side->has_codes = false;
+        side->run_count = 0;
         side->coding = (snug_kv_coding){ .format = SNUG_KV_FORMAT_F16 };
     } else {
-        set_credit(side, &credit);
+        snug_kv_side_set_credit(side, &credit);
         status = recode(&job, as->exact, first_kept, error);
-        set_credit(side, NULL);
+        snug_kv_side_set_credit(side, NULL);
         if (status != SNUG_OK) { /* neither rows nor codes any more: nothing of the conversation can stay */
             side->exact = as->exact;
             (void)snug_kv_truncate(kv, 0);

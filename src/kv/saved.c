@@ -30,8 +30,9 @@ typedef struct layer_head {
     uint32_t first_given;
     uint32_t first_tiles; /* that stay exact */
     uint32_t recent_tiles;
-    uint32_t format[2]; /* keys, values: of now */
-    uint32_t bits[2];
+    uint32_t format[2];                   /* keys, values: of now */
+    uint32_t bits[2];                     /* of the newest codes */
+    snug_kv_run run[2][SNUG_KV_RUNS_MAX]; /* of older ones; what is not there is 0 */
     tile_runs rows[2];
     tile_runs codes[2];
 } layer_head;
@@ -47,7 +48,7 @@ typedef struct cache_head {
 } cache_head;
 
 /* Both are nothing but numbers of 32 bits. */
-_Static_assert(sizeof(layer_head) == (12 + 4 * 4) * 4, "no padding in the file");
+_Static_assert(sizeof(layer_head) == (12 + 2 * 10 + 4 * 4) * 4, "no padding in the file");
 _Static_assert(sizeof(cache_head) == (3 + 3 + 2 + 3 + 5) * 4, "no padding in the file");
 
 static snug_kv_side *side_of(const snug_kv_store *store, int which)
@@ -120,13 +121,14 @@ static int tile_pieces(piece pieces[SNUG_KV_ARENAS_MAX], const snug_kv_side *sid
     snug_kv_arena arenas[SNUG_KV_ARENAS_MAX];
     const int all = snug_kv_side_arenas(arenas, side);
     const size_t place = snug_kv_place(as_codes ? &side->coded : &side->exact, tile);
-    const int first = as_codes ? 1 : 0; /* rows come first, codes after them */
-    const int end = as_codes ? all : 1;
+    int count = 0;
 
-    for (int i = first; i < end; i++)
-        pieces[i - first] =
-            (piece){ snug_arena_at(arenas[i].arena, place * arenas[i].tile_bytes), arenas[i].tile_bytes };
-    return end - first;
+    for (int i = 0; i < all; i++)
+        if (arenas[i].is_rows != as_codes &&
+            (arenas[i].is_rows || (tile >= arenas[i].tiles.begin && tile < arenas[i].tiles.end)))
+            pieces[count++] =
+                (piece){ snug_arena_at(arenas[i].arena, place * arenas[i].tile_bytes), arenas[i].tile_bytes };
+    return count;
 }
 
 /* --- saving --------------------------------------------------------------------------------------------- */
@@ -164,6 +166,7 @@ static layer_head head_of(const snug_kv_store *store, uint32_t tokens)
 
         head.format[i] = side->coding.format;
         head.bits[i] = side->coding.bits;
+        memcpy(head.run[i], side->run, side->run_count * sizeof side->run[0]);
         head.rows[i] = row_runs(store, side, tokens);
         head.codes[i] = code_runs(store, side);
     }
@@ -321,6 +324,22 @@ static snug_status become_coded(snug_kv *kv, snug_kv_store *store, snug_kv_side 
     return SNUG_OK;
 }
 
+static bool widths_are_sound(const snug_kv_side *side, uint32_t most)
+{
+    uint32_t bits = 0, end = 0;
+
+    for (uint32_t i = 0; i < side->run_count; i++) {
+        const snug_kv_run *run = &side->run[i];
+
+        if (!snug_codes_bits_ok(run->bits) || run->bits <= bits || run->end_tile <= end)
+            return false;
+        bits = run->bits;
+        end = run->end_tile;
+    }
+    return snug_codes_bits_ok(side->coding.bits) && side->coding.bits > bits && side->coding.bits <= most &&
+           (side->coding.format == SNUG_KV_FORMAT_PLANES || side->coding.bits == most);
+}
+
 /* An empty side: its format and what bits its codes will have. */
 static snug_status set_format(snug_kv *kv, snug_kv_store *store, int which, const layer_head *head,
                               snug_error *error)
@@ -337,11 +356,18 @@ static snug_status set_format(snug_kv *kv, snug_kv_store *store, int which, cons
                   (int)first->format);
     if (is_demoted)
         SNUG_TRY(become_coded(kv, store, side, head, error));
-    if (!side->has_codes || side->coding.bits == bits)
+    if (!side->has_codes)
         return SNUG_OK;
-    if (!snug_codes_bits_ok(bits) || bits > most || side->coding.format != SNUG_KV_FORMAT_PLANES)
-        SNUG_FAIL(error, SNUG_ERR_CORRUPT, NOT_ONE "%u bits in the place of %u", bits, most);
-    return snug_kv_side_set_bits(side, kv->memory, bits, error);
+    side->coding.bits = bits;
+    side->run_count = 0;
+    while (side->run_count < SNUG_KV_RUNS_MAX && head->run[which][side->run_count].bits > 0)
+        side->run_count++;
+    memcpy(side->run, head->run[which], sizeof side->run);
+    if (widths_are_sound(side, most))
+        return snug_kv_side_reserve_planes(side, kv->memory, error);
+    side->coding.bits = most;
+    side->run_count = 0;
+    SNUG_FAIL(error, SNUG_ERR_CORRUPT, NOT_ONE "%u bits in the place of %u", bits, most);
 }
 
 /* What an empty layer is made of. */

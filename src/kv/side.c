@@ -28,7 +28,7 @@ snug_tile snug_kv_side_codes(const snug_kv_side *side, uint32_t coded_tile, uint
     unsigned char *scales = snug_arena_at(&side->scales, index * side->scale_bytes);
     snug_tile tile = {
         .kind = is_affine ? SNUG_TILE_AFFINE : SNUG_TILE_PLANES,
-        .bits = side->coding.bits,
+        .bits = snug_kv_side_bits(side, coded_tile),
         .group = side->coding.group,
         .scale = (uint16_t *)(void *)scales,
     };
@@ -36,12 +36,9 @@ snug_tile snug_kv_side_codes(const snug_kv_side *side, uint32_t coded_tile, uint
     SNUG_ASSERT_DEBUG(side->has_codes);
     if (is_affine)
         tile.bias = (uint16_t *)(void *)(scales + side->scale_bytes / 2);
-    for (int plane = 0; plane < SNUG_CODES_PLANE_COUNT; plane++) {
-        const size_t bytes = snug_codes_plane_bytes((snug_codes_plane)plane, side->head_dim);
-
-        if (snug_codes_has_plane(side->coding.bits, (snug_codes_plane)plane))
-            tile.codes.plane[plane] = snug_arena_at(&side->plane[plane], index * bytes);
-    }
+    for (int plane = 0; plane < SNUG_CODES_PLANE_COUNT; plane++)
+        if (snug_codes_has_plane(tile.bits, (snug_codes_plane)plane))
+            tile.codes.plane[plane] = snug_kv_side_plane(side, (snug_codes_plane)plane, coded_tile, head);
     return tile;
 }
 

@@ -142,6 +142,17 @@ void snug_kv_write(snug_kv *kv, uint32_t layer, uint32_t position, const float *
     snug_kv_side_write(&store->value, kv->kernels, tile, slot, value);
 }
 
+/* Where codes of several widths go round, newer ones have taken the place of older ones in other planes. */
+static void give_back_taken(snug_kv *kv)
+{
+    for (uint32_t i = 0; i < kv->layer_count; i++) {
+        snug_kv_store *store = &kv->store[i];
+
+        if (store->key.run_count + store->value.run_count > 0 && store->rule.ring_tiles != SNUG_KV_UNBOUNDED)
+            snug_kv_store_decommit(store, kv->tiles);
+    }
+}
+
 void snug_kv_set_tokens(snug_kv *kv, uint32_t tokens)
 {
     SNUG_ASSERT(tokens <= kv->context_tokens && snug_kv_tiles_for(tokens) <= kv->tiles);
@@ -150,6 +161,7 @@ void snug_kv_set_tokens(snug_kv *kv, uint32_t tokens)
         kv->written = tokens;
     for (uint32_t i = 0; i < kv->layer_count; i++)
         kv->store[i].coded_before = kv->store[i].coded_end;
+    give_back_taken(kv);
 }
 
 void snug_kv_settle(snug_kv *kv, uint32_t pages)
@@ -179,6 +191,7 @@ static bool is_whole(const snug_kv *kv, uint32_t tokens)
 static void begin_anew(snug_kv_store *store)
 {
     store->first_given = 0;
+    store->key.run_count = store->value.run_count = 0;
     store->key.exact.phase = store->value.exact.phase = 0;
 }
 
@@ -201,6 +214,11 @@ uint32_t snug_kv_truncate(snug_kv *kv, uint32_t tokens)
 const snug_kv_config *snug_kv_made_of(const snug_kv *kv)
 {
     return &kv->config;
+}
+
+uint32_t snug_kv_layer_count(const snug_kv *kv)
+{
+    return kv->layer_count;
 }
 
 uint32_t snug_kv_tokens(const snug_kv *kv)
@@ -250,10 +268,12 @@ static uint32_t bits_of(const snug_kv_coding *coding)
     return coding->format == SNUG_KV_FORMAT_F32 ? 32 : 16;
 }
 
-static void take_fewer(snug_kv_coding *coding, const snug_kv_coding *other)
+static void take_fewer(snug_kv_coding *coding, const snug_kv_side *side)
 {
-    if (bits_of(other) < bits_of(coding))
-        *coding = *other;
+    if (bits_of(&side->coding) < bits_of(coding))
+        *coding = side->coding;
+    if (side->has_codes && snug_kv_side_fewest_bits(side) < bits_of(coding))
+        coding->bits = snug_kv_side_fewest_bits(side);
 }
 
 void snug_kv_read_info(snug_kv_info *info_out, const snug_kv *kv)
@@ -268,8 +288,8 @@ void snug_kv_read_info(snug_kv_info *info_out, const snug_kv *kv)
 
         if (store->shape.is_shared)
             continue;
-        take_fewer(&info.config.key, &store->key.coding);
-        take_fewer(&info.config.value, &store->value.coding);
+        take_fewer(&info.config.key, &store->key);
+        take_fewer(&info.config.value, &store->value);
         info.token_bytes += token_bytes(&store->key) + token_bytes(&store->value);
         if (store->has_codes && coded > info.coded_tokens)
             info.coded_tokens = coded;

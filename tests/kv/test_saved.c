@@ -173,6 +173,9 @@ static void a_demoted_cache_stays_so(void **state)
         const snug_kv_target other = {
             .struct_size = sizeof other, .layer_count = 1, .key_bits = 2, .value_bits = 5
         };
+        const snug_kv_target old = {
+            .struct_size = sizeof old, .key_bits = 3, .value_bits = 2, .end_token = 200
+        };
         snug_kv_info info = { .struct_size = sizeof info };
         rig before, after;
         buffer saved;
@@ -182,12 +185,14 @@ static void a_demoted_cache_stays_so(void **state)
         compute_to(&before, 500, 100);
         compute_to(&after, 300, 100);
         assert_int_equal(snug_kv_demote(before.kv, &target, NULL, NULL), SNUG_OK);
+        if (i % 2 == 1) /* and older tokens more */
+            assert_int_equal(snug_kv_demote(before.kv, &old, NULL, NULL), SNUG_OK);
         assert_int_equal(snug_kv_demote(after.kv, &other, NULL, NULL), SNUG_OK);
         saved = save(&before);
         assert_int_equal(load(&after, &saved, NULL), SNUG_OK);
         snug_kv_read_info(&info, after.kv);
-        assert_int_equal(info.config.key.bits, bits[i][0]);
-        assert_int_equal(info.config.value.bits, bits[i][1]);
+        assert_int_equal(info.config.key.bits, i % 2 == 1 ? 3 : bits[i][0]);
+        assert_int_equal(info.config.value.bits, i % 2 == 1 ? 2 : bits[i][1]);
         assert_int_equal(snug_kv_committed_bytes(before.kv), snug_kv_committed_bytes(after.kv));
         compute_to(&before, TOKENS, 100);
         compute_to(&after, TOKENS, 100);
