@@ -58,6 +58,13 @@ static void on_relief(void *user, const snug_relief_event *event)
     cli_report_relief(&talk->relief, event, talk->options->quiet);
 }
 
+static void on_pressure(void *user, const snug_pressure_reading *reading)
+{
+    chat *talk = user;
+
+    cli_report_pressure(&talk->engine, reading);
+}
+
 /* The whole conversation as ids. */
 static snug_status encode(const chat *talk, cli_ids *ids, snug_error *error)
 {
@@ -86,6 +93,8 @@ static snug_status generate(chat *talk, const cli_ids *ids, snug_error *error)
         .keep_going = cli_keep_going,
         .on_token = on_token,
         .on_relief = on_relief,
+        .on_pressure = on_pressure,
+        .monitor_interval_tokens = cli_engine_monitor_interval(&talk->engine),
         .user = talk,
         .on_recompute = talk->options->quiet ? NULL : cli_report_recompute,
     };
@@ -219,6 +228,8 @@ static void go_on(chat *talk)
         .keep_going = cli_keep_going,
         .on_token = on_token,
         .on_relief = on_relief,
+        .on_pressure = on_pressure,
+        .monitor_interval_tokens = cli_engine_monitor_interval(&talk->engine),
         .user = talk,
         .on_recompute = talk->options->quiet ? NULL : cli_report_recompute,
     };

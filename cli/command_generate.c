@@ -82,6 +82,13 @@ static void on_relief(void *user, const snug_relief_event *event)
     cli_report_relief(&run->relief, event, run->engine.options->quiet);
 }
 
+static void on_pressure(void *user, const snug_pressure_reading *reading)
+{
+    generation *run = user;
+
+    cli_report_pressure(&run->engine, reading);
+}
+
 static bool on_token(void *user, uint32_t id, const char *text, size_t bytes)
 {
     generation *run = user;
@@ -157,6 +164,8 @@ static snug_generate_options generate_options(generation *run, const cli_options
         .keep_going = cli_keep_going,
         .on_token = on_token,
         .on_relief = on_relief,
+        .on_pressure = on_pressure,
+        .monitor_interval_tokens = cli_engine_monitor_interval(&run->engine),
         .user = run,
         .on_recompute = options->quiet ? NULL : cli_report_recompute,
     };

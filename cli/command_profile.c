@@ -164,6 +164,23 @@ static bool on_token(void *user, uint32_t id, const char *text, size_t bytes)
     return true;
 }
 
+static void on_relief(void *user, const snug_relief_event *event)
+{
+    profiling *run = user;
+
+    cli_profile_note(run->profile, "relief", "%s, %s given back", snug_relief_step_name(event->step),
+                     cli_size(event->returned_bytes).text);
+}
+
+static void on_pressure(void *user, const snug_pressure_reading *reading)
+{
+    profiling *run = user;
+
+    cli_profile_note(run->profile, "pressure", "%s: %.0f %%", snug_pressure_name(reading->level),
+                     reading->usage > 0 ? 100 * reading->usage : 0);
+    cli_report_pressure(&run->engine, reading);
+}
+
 static cli_exit answer(profiling *run, const cli_options *options)
 {
     const snug_generate_options generate = {
@@ -173,6 +190,9 @@ static cli_exit answer(profiling *run, const cli_options *options)
         .sample = cli_engine_sampling(&run->engine),
         .keep_going = keep_going,
         .on_token = on_token,
+        .on_relief = on_relief,
+        .on_pressure = on_pressure,
+        .monitor_interval_tokens = cli_engine_monitor_interval(&run->engine),
         .user = run,
         .on_recompute = options->quiet ? NULL : cli_report_recompute,
     };

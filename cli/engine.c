@@ -41,6 +41,9 @@ cli_exit cli_engine_open(cli_engine *engine, const cli_options *options)
         status = cli_choice_read_strategy(&engine->strategy, options);
     if (status != CLI_DONE)
         return status;
+    if (options->memory_monitoring && !engine->is_adaptive)
+        return cli_fail(CLI_USAGE, "--memory-monitoring tells what a session sees that adapts: leave out "
+                                   "--no-adaptive-memory");
     cli_cache_file_adopt(engine);
     if (options->cpu && !snug_cpu_level_parse(&model.cpu, options->cpu))
         return cli_fail(CLI_USAGE, "--cpu takes auto, c, avx2, avx512 or avx512bf16, not \"%s\"",
@@ -267,6 +270,27 @@ static void explain(const cli_engine *engine)
     cli_choice_explain(engine);
 }
 
+/* Relief changes what is computed: not what is compared, or timed. */
+static bool does_adapt(const cli_engine *engine)
+{
+    const cli_command_id command = engine->options->command;
+
+    return engine->is_adaptive &&
+           (command == CLI_COMMAND_generate || command == CLI_COMMAND_chat || command == CLI_COMMAND_profile);
+}
+
+bool cli_engine_is_watched(const cli_engine *engine)
+{
+    const cli_options *options = engine->options;
+
+    return does_adapt(engine) && (options->memory_monitoring || !cli_given(options, memory_monitoring));
+}
+
+uint32_t cli_engine_monitor_interval(const cli_engine *engine)
+{
+    return cli_engine_is_watched(engine) ? 0 : UINT32_MAX;
+}
+
 cli_exit cli_engine_start(cli_engine *engine)
 {
     const snug_session_options options = {
@@ -275,8 +299,7 @@ cli_exit cli_engine_start(cli_engine *engine)
         .prefill_chunk = engine->plan.prefill_chunk,
         .threads = engine->plan.threads,
         .kv = engine->plan.kv,
-        .adapt = engine->is_adaptive && (engine->options->command == CLI_COMMAND_generate ||
-                                         engine->options->command == CLI_COMMAND_chat),
+        .adapt = does_adapt(engine),
         .strategy = engine->strategy,
         .keeps_format = is_format_given(engine->options),
         .keeps_chunk = cli_given(engine->options, prefill_chunk),

@@ -21,6 +21,13 @@
 /* More than a search tries. */
 #define CLI_CANDIDATES_MAX 192
 
+/* What the session has seen of memory pressure while it computed. */
+typedef struct cli_pressure_log {
+    snug_pressure highest;
+    uint32_t changes;
+    uint64_t notifications; /* as of the last change */
+} cli_pressure_log;
+
 typedef struct cli_engine {
     const cli_options *options;
     char path[4096]; /* of the model */
@@ -36,6 +43,7 @@ typedef struct cli_engine {
     snug_plan_candidate candidate[CLI_CANDIDATES_MAX]; /* tried for it */
     size_t candidate_count;
     snug_session *session;
+    cli_pressure_log pressure;
 } cli_engine;
 
 /* A request, as far as it is known. Zero: not known, or none. */
@@ -70,6 +78,12 @@ cli_exit cli_engine_start(cli_engine *engine);
 
 /* With --memory-stats of commands that have no report: what the memory was for, on standard error. */
 void cli_engine_close(cli_engine *engine);
+
+/* Whether memory pressure is looked at while tokens are computed: --memory-monitoring. */
+bool cli_engine_is_watched(const cli_engine *engine);
+
+/* The interval of snug_generate_options that goes with it. */
+uint32_t cli_engine_monitor_interval(const cli_engine *engine);
 
 /* What would make engine->plan fit. Returns how many ways there are. */
 size_t cli_engine_suggest(snug_plan_way ways_out[SNUG_PLAN_WAYS_MAX], const cli_engine *engine,

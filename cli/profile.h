@@ -28,7 +28,7 @@ typedef struct cli_profile_sample {
 typedef struct cli_profile_event {
     uint64_t time_ns;
     uint32_t tokens;
-    const char *kind; /* "load", "text", "session", "chunk", "decode", "relief", "end" */
+    const char *kind; /* "load", "text", "session", "chunk", "decode", "relief", "pressure", "end" */
     char detail[96];
 } cli_profile_event;
 

@@ -71,6 +71,10 @@ void cli_report_memory(const cli_engine *engine)
     cli_report("         limit %s (%s)%s%s", cli_size(plan->limit_bytes).text, plan->limited_by,
                engine->is_adaptive ? ", strategy " : "",
                engine->is_adaptive ? snug_strategy_name(engine->strategy) : "");
+    if (engine->options->memory_monitoring)
+        cli_report("         pressure at most %s, %u change%s of level",
+                   snug_pressure_name(engine->pressure.highest), engine->pressure.changes,
+                   cli_plural(engine->pressure.changes));
     if (engine->session)
         report_cache(engine);
     cli_report("weights  %s mapped, %s of it in memory; the kernel may drop them",
@@ -198,6 +202,27 @@ json_t *cli_relief_json(const cli_relief_log *log)
     return events;
 }
 
+void cli_report_pressure(cli_engine *engine, const snug_pressure_reading *reading)
+{
+    cli_pressure_log *log = &engine->pressure;
+    const bool is_said = reading->notifications > log->notifications;
+
+    log->notifications = reading->notifications;
+    log->changes++;
+    if (reading->level > log->highest)
+        log->highest = reading->level;
+    if (!engine->options->memory_monitoring || engine->options->quiet)
+        return;
+    cli_flush();
+    cli_note("memory pressure is %s: %.0f %%, %s of %s in use (%s)%s", snug_pressure_name(reading->level),
+             reading->usage > 0 ? 100 * reading->usage : 0, cli_size(reading->used_bytes).text,
+             cli_size(reading->limit_bytes).text,
+             reading->binding == SNUG_MEMORY_SOURCE_USER ? engine->plan.limited_by : reading->binding_text,
+             is_said                 ? "; somebody said that memory is short"
+             : reading->is_thrashing ? "; weights are read again from the disk, or memory is waited for"
+                                     : "");
+}
+
 #define GAUGE_COLUMNS 20
 
 void cli_report_gauge(const cli_engine *engine)
@@ -267,6 +292,14 @@ json_t *cli_report_uses_json(const uint64_t use_bytes[SNUG_MEMORY_USE_COUNT])
     return uses;
 }
 
+static json_t *pressure_json(const cli_engine *engine)
+{
+    if (!engine->session || !cli_engine_is_watched(engine))
+        return json_null();
+    return json_pack("{s:s,s:I}", "highest", snug_pressure_name(engine->pressure.highest), "changes",
+                     (json_int_t)engine->pressure.changes);
+}
+
 json_t *cli_report_memory_json(const cli_engine *engine)
 {
     const snug_plan *plan = &engine->plan;
@@ -283,7 +316,7 @@ json_t *cli_report_memory_json(const cli_engine *engine)
         json_object_set_new(peaks, snug_memory_use_name(use),
                             json_integer((json_int_t)snug_memory_read(engine->memory, use).peak_bytes));
     }
-    return json_pack("{s:I,s:I,s:I,s:I,s:o,s:o,s:I,s:I,s:I,s:I,s:s}", "predicted_peak_bytes",
+    return json_pack("{s:I,s:I,s:I,s:I,s:o,s:o,s:I,s:I,s:I,s:I,s:s,s:o}", "predicted_peak_bytes",
                      (json_int_t)plan->peak_bytes, "ledger_peak_bytes",
                      (json_int_t)snug_memory_read_all(engine->memory).peak_bytes, "measured_peak_bytes",
                      (json_int_t)snug_memory_measured_peak(engine->memory), "predicted_at_end_bytes",
@@ -291,5 +324,6 @@ json_t *cli_report_memory_json(const cli_engine *engine)
                      cli_report_uses_json(plan->use_bytes), "fixed_bytes", (json_int_t)plan->fixed_bytes,
                      "weights_mapped_bytes", (json_int_t)engine->info.mapped_bytes, "weights_resident_bytes",
                      (json_int_t)snug_model_resident_bytes(engine->model), "limit_bytes",
-                     (json_int_t)plan->limit_bytes, "limited_by", plan->limited_by);
+                     (json_int_t)plan->limit_bytes, "limited_by", plan->limited_by, "pressure",
+                     pressure_json(engine));
 }

@@ -27,6 +27,9 @@ typedef struct cli_relief_log {
 void cli_report_relief(cli_relief_log *log, const snug_relief_event *event, bool is_quiet);
 json_t *cli_relief_json(const cli_relief_log *log);
 
+/* Another level of pressure: keep the highest, and with --memory-monitoring say it in one line. */
+void cli_report_pressure(cli_engine *engine, const snug_pressure_reading *reading);
+
 /* One line: how full memory is, what a full context will take, who limits it. */
 void cli_report_gauge(const cli_engine *engine);
 
