@@ -11,7 +11,8 @@
  * caches, and what is left is the time of the arithmetic.
  * --cpu: the kernels of a level, as in llm-tool.
  * Else the cache that is read is one of several that lie one after the other, so that none is found in the
- * processor's caches. The best of some rounds counts; bandwidth is measured between them.
+ * processor's caches, and in huge pages where there are some, as a filled cache lies (decision 0007). The
+ * best of some rounds counts; bandwidth is measured between them, in the same memory.
  */
 #include <math.h>
 #include <stdio.h>
@@ -200,12 +201,15 @@ static snug_status run(const options *wanted, snug_error *error)
     const uint32_t threads_max = wanted->clock == BENCH_CLOCK_CPU ? 1 : THREADS_MAX;
     snug_kernels kernels;
     snug_memory *memory = NULL;
-    unsigned char *buffer = snug_os_reserve(BUFFER_BYTES);
+    const size_t huge = snug_os_huge_page_bytes();
+    unsigned char *buffer = snug_os_reserve_aligned(BUFFER_BYTES, huge > 0 ? huge : snug_os_page_bytes());
     unsigned char *scratch = aligned_alloc(64, THREADS_MAX * snug_attend_scratch_bytes(HEAD_DIM));
 
     if (!buffer || !scratch || !snug_os_commit(buffer, BUFFER_BYTES))
         SNUG_FAIL(error, SNUG_ERR_NO_MEMORY, "no memory for the %zu bytes that are read", BUFFER_BYTES);
     memset(buffer, HALF_BYTE, BUFFER_BYTES);
+    for (size_t at = 0; huge > 0 && at + huge <= BUFFER_BYTES; at += huge)
+        (void)snug_os_join(buffer + at, huge);
     SNUG_TRY(snug_memory_create(&memory, NULL));
     snug_kernels_init(&kernels, wanted->level, false);
     j.kernels = &kernels;
