@@ -131,7 +131,7 @@ typedef struct snug_memory_level {
     uint64_t high_bytes;
     uint64_t current_bytes;     /* everybody's, page cache included */
     uint64_t reclaimable_bytes; /* the part of it that the kernel drops before it refuses */
-    uint64_t reserve_bytes;     /* kept free below max: the larger of 32 MiB and 3 % */
+    uint64_t reserve_bytes;     /* kept free below max: see docs/memory.md */
     uint64_t headroom_bytes;    /* min(max - reserve, high) - current + reclaimable, not below 0 */
     uint64_t hard_bytes;        /* max - current + reclaimable: until the kernel kills or refuses */
     uint64_t comfort_bytes;     /* headroom less the weights that should stay: until it gets slow */

@@ -430,6 +430,15 @@ void snug_checkpoint_read_around(const snug_checkpoint *checkpoint, bool is_want
         snug_os_map_read_around(&checkpoint->weights.files[i].map, is_wanted);
 }
 
+void snug_checkpoint_will_need(const snug_weight *rows)
+{
+    const size_t scale_bytes = rows->rows * snug_weight_scale_row_bytes(rows);
+
+    snug_os_map_will_need(rows->data, rows->rows * rows->row_bytes);
+    snug_os_map_will_need(rows->scale, scale_bytes);
+    snug_os_map_will_need(rows->bias, scale_bytes);
+}
+
 /* The tensor with the rank and shape of `wanted`, whose name is `name`. */
 static snug_status find_shaped(const snug_tensor **tensor_out, const snug_checkpoint *checkpoint,
                                const char *name, const snug_tensor *wanted, snug_error *error)

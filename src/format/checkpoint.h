@@ -81,6 +81,8 @@ uint64_t snug_checkpoint_resident_bytes(const snug_checkpoint *checkpoint);
 
 /* Whether the system reads weights ahead, as it does unless told otherwise; off for scattered small ones. */
 void snug_checkpoint_read_around(const snug_checkpoint *checkpoint, bool is_wanted);
+/* These rows of a matrix are multiplied by soon: the system begins to read what is not in memory. */
+void snug_checkpoint_will_need(const snug_weight *rows);
 
 /*
  * The tensor `name` with exactly this shape and a type weights may have, or a sentence.

@@ -17,6 +17,7 @@
 #include <string.h>
 
 #include "base/status.h"
+#include "memory/memory.h"
 #include "memory/pressure.h"
 
 _Static_assert(SNUG_MEMORY_UNKNOWN == SNUG_OS_UNKNOWN, "one number for unknown");
@@ -24,6 +25,9 @@ _Static_assert(SNUG_MEMORY_NO_LIMIT == SNUG_OS_NO_LIMIT, "one number for no limi
 _Static_assert(SNUG_MEMORY_LEVELS_MAX == SNUG_OS_CGROUP_LEVELS_MAX, "all levels have room");
 
 #define MIB ((uint64_t)1 << 20)
+
+#define READ_AHEAD_BYTES (32 * MIB) /* of all threads: windows of 8 MiB have been seen */
+#define RESERVE_LEAST    (4 * MIB)  /* the pages of the program itself, too, want to stay */
 
 static bool is_number(uint64_t bytes)
 {
@@ -105,10 +109,23 @@ static uint64_t level_needed(const snug_memory_level *level, uint64_t at_least)
     return needed;
 }
 
-/* 3 %, but enough for what the kernel charges in pieces. */
+/* 3 %, but enough for what the kernel charges in pieces, and for pages that are being read, which it cannot
+ * take back: a sixteenth, at most what the longest read-ahead has on its way. */
 static uint64_t group_reserve(uint64_t max_bytes)
 {
-    return larger(32 * MIB, max_bytes / 100 * 3);
+    const uint64_t pieces = larger(RESERVE_LEAST, smaller(READ_AHEAD_BYTES, max_bytes / 16));
+
+    return larger(pieces, max_bytes / 100 * 3);
+}
+
+uint64_t snug_memory_reading_bytes(const snug_memory_state *state)
+{
+    uint64_t least = READ_AHEAD_BYTES;
+
+    for (size_t i = 0; i < state->level_count; i++)
+        if (is_number(state->level[i].max_bytes))
+            least = smaller(least, state->level[i].reserve_bytes);
+    return least < READ_AHEAD_BYTES ? least / 2 : SNUG_MEMORY_NO_LIMIT;
 }
 
 /* What a level lets us fill; NO_LIMIT or UNKNOWN when that is so. */

@@ -38,6 +38,13 @@ void snug_memory_free(snug_memory *memory, void *block);
 void snug_memory_want_weights(snug_memory *memory, uint64_t bytes);
 void snug_memory_unwant_weights(snug_memory *memory, uint64_t bytes);
 
+/*
+ * How much of mapped files may be on its way from the disk at once. The kernel charges such pages to the
+ * group and cannot drop them before they have arrived: a group whose room they fill is out of memory. It is
+ * half the least reserve of a group, or NO_LIMIT where reserves hold what the system itself reads ahead.
+ */
+uint64_t snug_memory_reading_bytes(const snug_memory_state *state);
+
 /* What snug_memory_alloc() charges for a block of that size: lets a plan be exact. */
 uint64_t snug_memory_block_bytes(uint64_t bytes);
 

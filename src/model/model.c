@@ -99,7 +99,6 @@ static snug_status load(snug_model *model, snug_error *error)
     /* It reads small vectors all over the files: with what lies around them that would be all weights. */
     snug_checkpoint_read_around(model->checkpoint, false);
     SNUG_TRY(model->family->bind(model, error));
-    snug_checkpoint_read_around(model->checkpoint, true);
     if (snug_checkpoint_is_outline(model->checkpoint))
         SNUG_TRY(snug_checkpoint_outline_end(model->checkpoint, error));
     SNUG_TRY(make_kv_shape(model, error));
@@ -107,6 +106,16 @@ static snug_status load(snug_model *model, snug_error *error)
                                       "eos_token_id"));
     add_stop_ids(model, snug_checkpoint_config(model->checkpoint, "eos_token_id"));
     return SNUG_OK;
+}
+
+/* After load(): for as long as the model is open, by the groups as they are now. */
+static void choose_reading(snug_model *model)
+{
+    snug_memory_state state;
+
+    snug_memory_read_state(&state, model->memory);
+    model->reading_bytes = snug_memory_reading_bytes(&state);
+    snug_checkpoint_read_around(model->checkpoint, model->reading_bytes == SNUG_MEMORY_NO_LIMIT);
 }
 
 /* Opens the files at `path`, or the outline. */
@@ -122,6 +131,7 @@ static snug_status open_model(snug_model **model_out, snug_memory *memory, const
     if (!model)
         return error->status;
     model->memory = memory;
+    model->reading_bytes = SNUG_MEMORY_NO_LIMIT;
     snug_kernels_init(&model->kernels, options ? options->cpu : SNUG_CPU_AUTO, options && options->exact);
     if (outline)
         status = snug_checkpoint_outline(&model->checkpoint, memory, outline->name,
@@ -145,6 +155,7 @@ snug_status snug_model_open(snug_model **model_out, snug_memory *memory, const c
     snug_error own = { SNUG_OK, "" };
 
     SNUG_TRY(open_model(model_out, memory, path, NULL, options, error ? error : &own));
+    choose_reading(*model_out);
     (*model_out)->wanted_bytes = (*model_out)->token_weight_bytes;
     snug_memory_want_weights(memory, (*model_out)->wanted_bytes);
     return SNUG_OK;

@@ -175,6 +175,33 @@ static void has_no_headroom_in_an_overfull_group(void **unused)
     assert_int_equal(state.limit_bytes, 100 * MIB);
 }
 
+/* The reserve shrinks with the group, and holds twice what may be on its way from the disk at once. */
+static void reads_less_at_once_in_small_groups(void **unused)
+{
+    static const struct {
+        uint64_t max_bytes, reserve_bytes, reading_bytes;
+    } rows[] = {
+        { 8 * MIB, 4 * MIB, 2 * MIB },
+        { 96 * MIB, 6 * MIB, 3 * MIB },
+        { 511 * MIB, 511 * MIB / 16, 511 * MIB / 32 },
+        { 512 * MIB, 32 * MIB, NO_LIMIT }, /* room for any read-ahead */
+        { 2 * GIB, 2 * GIB / 100 * 3, NO_LIMIT },
+        { NO_LIMIT, 0, NO_LIMIT },
+    };
+
+    (void)unused;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        snug_memory_readings readings = plain_machine();
+        snug_memory_state state;
+
+        add_level(&readings, level("/a/b", NO_LIMIT, NO_LIMIT, 4 * MIB, 0));
+        add_level(&readings, level("/a", rows[i].max_bytes, NO_LIMIT, 4 * MIB, 0));
+        state = derive(&readings);
+        assert_true(state.level[1].reserve_bytes == rows[i].reserve_bytes);
+        assert_true(snug_memory_reading_bytes(&state) == rows[i].reading_bytes);
+    }
+}
+
 /* LXCFS: /proc/meminfo shows the container's limit as the machine's size. */
 static void takes_one_reserve_from_a_container_that_is_the_machine(void **unused)
 {
@@ -383,6 +410,7 @@ int main(void)
         cmocka_unit_test(binds_at_the_level_with_the_least_headroom),
         cmocka_unit_test(stops_at_memory_high),
         cmocka_unit_test(has_no_headroom_in_an_overfull_group),
+        cmocka_unit_test(reads_less_at_once_in_small_groups),
         cmocka_unit_test(takes_one_reserve_from_a_container_that_is_the_machine),
         cmocka_unit_test(tells_high_from_max_and_comfort_from_hard),
         cmocka_unit_test(treats_unknown_as_unknown),

@@ -141,7 +141,7 @@ static void assert_near(double value, double expected)
         fail_msg("%.4f is not %.4f", value, expected);
 }
 
-/* The room of the group: 1024 MiB less the reserve of 32. */
+/* The room of the group: 1024 MiB less the reserve of 32. Groups of less than 512 keep a sixteenth. */
 #define BOUND 992.0
 
 static void casts_the_votes_of_the_specification(void **state)
@@ -253,8 +253,8 @@ static void sees_a_lowered_limit_at_once(void **state)
     assert_int_equal(r->now.level, SNUG_PRESSURE_LOW);
     write_group(r, "419430400\n", "max\n", 300, 0); /* 400 MiB */
     sample_after(r, 20);
-    assert_int_equal(r->now.limit_bytes, (400 - 32 - 300 + 100) * MIB);
-    assert_near(r->now.container_vote, 300.0 / (400 - 32));
+    assert_int_equal(r->now.limit_bytes, (400 - 25 - 300 + 100) * MIB);
+    assert_near(r->now.container_vote, 300.0 / (400 - 25));
     assert_int_equal(r->now.level, SNUG_PRESSURE_HIGH);
 }
 
@@ -278,7 +278,7 @@ static void finds_new_limits_and_new_groups_within_two_seconds(void **state)
     tree_write(&r->files, "/proc/self/cgroup", "0::/new\n");
     sample_after(r, 2000);
     assert_string_equal(r->now.binding_text, "cgroup /new memory.max");
-    assert_near(r->now.container_vote, 100.0 / (200 - 32));
+    assert_near(r->now.container_vote, 100.0 / (200 - 12.5));
 }
 
 static void looks_again_when_a_group_vanishes(void **state)
@@ -370,7 +370,7 @@ static void keeps_the_ledger_at_what_there_is(void **state)
     assert_int_equal(snug_memory_take(r->memory, SNUG_MEMORY_KV, 100 * MIB, "more cache", &error),
                      SNUG_ERR_OVER_LIMIT);
     assert_non_null(
-        strstr(error.text, "left of the memory limit of 68.0 MiB set by cgroup /app memory.max ("));
+        strstr(error.text, "left of the memory limit of 87.5 MiB set by cgroup /app memory.max ("));
     write_group(r, "max\n", "max\n", 100, 0);
     write_host(r, 65536, 60000);
     sample_after(r, 20);
@@ -505,12 +505,12 @@ static int follow_a_real_group(const char *folder, const char *other)
         return 2;
     memset(pages, 1, 100 * MIB);
     (void)snug_monitor_sample(monitor, &now);
-    if (now.container_vote < 100.0 / 224 || now.level != SNUG_PRESSURE_LOW + (now.usage >= 0.5))
+    if (now.container_vote < 100.0 / (256 - 16) || now.level != SNUG_PRESSURE_LOW + (now.usage >= 0.5))
         return 3;
     /* The limit is lowered while we run: seen by the next sample. */
-    if (!write_text(folder, "memory.limit_in_bytes", 160 * MIB) || !snug_monitor_sample(monitor, &now))
+    if (!write_text(folder, "memory.limit_in_bytes", 144 * MIB) || !snug_monitor_sample(monitor, &now))
         return 4;
-    if (now.container_vote < 100.0 / 128 || now.level < SNUG_PRESSURE_HIGH)
+    if (now.container_vote < 100.0 / (144 - 9) || now.level < SNUG_PRESSURE_HIGH)
         return 5;
     /* We are moved, and the old group is removed: its files fail, and the new one is found at once. */
     if (!write_text(other, "cgroup.procs", (unsigned long long)getpid()) || rmdir(folder) != 0)

@@ -16,6 +16,9 @@
 /* Weight bytes of a part when reading weights is the cost: long enough to hide the hand-out, short enough
  * to even out. */
 #define PART_BYTES_FEW ((size_t)256 * 1024)
+/* Where what is read at once is limited, a thread multiplies by one window of rows while the next is read. */
+#define WINDOW_BYTES_MOST  ((size_t)128 * 1024)
+#define WINDOW_BYTES_LEAST ((size_t)16 * 1024)
 
 typedef struct linear_job {
     snug_pass *pass;
@@ -24,6 +27,7 @@ typedef struct linear_job {
     size_t count;
     size_t input_bytes;
     size_t part_rows;
+    size_t window_bytes;               /* 0: the system reads as it likes */
     size_t part_end[SNUG_LINEARS_MAX]; /* parts of linears 0 .. i */
     const float *input;
     size_t input_stride;
@@ -69,6 +73,50 @@ static void prepare_token(void *user, uint32_t token)
                          job->input + token * job->input_stride, job->linears[0].weight->columns);
 }
 
+static void run_rows(const linear_job *job, const snug_linear *linear, size_t first_row, size_t rows,
+                     uint32_t worker)
+{
+    const snug_matmul_task task = {
+        .out = linear->out + first_row,
+        .out_stride = linear->out_stride,
+        .weight = snug_weight_rows(linear->weight, (uint32_t)first_row, (uint32_t)rows),
+        .input = job->pass->prepared,
+        .input_bytes = job->input_bytes,
+        .tokens = job->pass->tokens,
+        .scratch = (unsigned char *)job->pass->thread_scratch + worker * job->pass->thread_scratch_bytes,
+    };
+
+    job->matmul->run(&task);
+}
+
+static void fetch_rows(const snug_weight *weight, size_t first_row, size_t rows)
+{
+    const snug_weight fetched = snug_weight_rows(weight, (uint32_t)first_row, (uint32_t)rows);
+
+    snug_checkpoint_will_need(&fetched);
+}
+
+static void run_windows(const linear_job *job, const snug_linear *linear, size_t first_row, size_t end_row,
+                        uint32_t worker)
+{
+    const snug_weight *weight = linear->weight;
+    const size_t row_bytes = weight->row_bytes + 2 * snug_weight_scale_row_bytes(weight);
+    const size_t window_rows = snug_max_size(job->window_bytes / row_bytes, 1);
+    size_t rows = snug_min_size(window_rows, end_row - first_row);
+
+    fetch_rows(weight, first_row, rows);
+    while (rows > 0) {
+        const size_t next = first_row + rows;
+        const size_t next_rows = snug_min_size(window_rows, end_row - next);
+
+        if (next_rows > 0)
+            fetch_rows(weight, next, next_rows);
+        run_rows(job, linear, first_row, rows, worker);
+        first_row = next;
+        rows = next_rows;
+    }
+}
+
 static void run_part(void *user, size_t part, uint32_t worker)
 {
     const linear_job *job = user;
@@ -77,20 +125,24 @@ static void run_part(void *user, size_t part, uint32_t worker)
     while (part >= job->part_end[i])
         i++;
     const snug_linear *linear = &job->linears[i];
-    const snug_weight *weight = linear->weight;
     const size_t first_row = (part - (i ? job->part_end[i - 1] : 0)) * job->part_rows;
-    const snug_matmul_task task = {
-        .out = linear->out + first_row,
-        .out_stride = linear->out_stride,
-        .weight = snug_weight_rows(weight, (uint32_t)first_row,
-                                   (uint32_t)snug_min_size(job->part_rows, weight->rows - first_row)),
-        .input = job->pass->prepared,
-        .input_bytes = job->input_bytes,
-        .tokens = job->pass->tokens,
-        .scratch = (unsigned char *)job->pass->thread_scratch + worker * job->pass->thread_scratch_bytes,
-    };
+    const size_t end_row = snug_min_size(first_row + job->part_rows, linear->weight->rows);
 
-    job->matmul->run(&task);
+    if (job->window_bytes > 0)
+        run_windows(job, linear, first_row, end_row, worker);
+    else
+        run_rows(job, linear, first_row, end_row - first_row, worker);
+}
+
+/* Two windows of each thread are on their way at once. */
+static size_t window_bytes(const snug_pass *pass)
+{
+    const uint64_t reading_bytes = pass->model->reading_bytes;
+    const size_t share = (size_t)(reading_bytes / (2 * snug_work_threads(pass->work)));
+
+    if (reading_bytes == SNUG_MEMORY_NO_LIMIT)
+        return 0;
+    return snug_max_size(snug_min_size(share, WINDOW_BYTES_MOST), WINDOW_BYTES_LEAST);
 }
 
 /* Products whose weights have the same type, at most SNUG_LINEARS_MAX of them. */
@@ -102,7 +154,8 @@ static void run_same_type(linear_job *job)
     job->matmul = matmul_for(job->pass->model, first->type, job->pass->tokens);
     job->input_bytes = job->matmul->input_bytes(first->columns);
     job->part_rows = ROW_UNIT;
-    if (job->pass->tokens <= SNUG_MATMUL_FEW_TOKENS)
+    job->window_bytes = window_bytes(job->pass);
+    if (job->pass->tokens <= SNUG_MATMUL_FEW_TOKENS || job->window_bytes > 0)
         job->part_rows =
             snug_max_size(snug_round_up(PART_BYTES_FEW / (first->row_bytes + 1), ROW_UNIT), ROW_UNIT);
     snug_block_each_token(job->pass, prepare_token, job);

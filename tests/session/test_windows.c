@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Weights read in windows, as in a small group: the same bits come out, every weight is asked for, and never
+ * more of it at once than is allowed. What the system is asked is seen by a wrapper around madvise().
+ */
+#define _DEFAULT_SOURCE /* madvise */
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include <sys/mman.h>
+
+#include <snug/snug.h>
+
+#include "model/model.h"
+
+#define MODEL   SNUG_SOURCE_FOLDER "/models/mini"
+#define THREADS 2
+#define TOKENS  24 /* more than a product of few */
+#define PAGE    ((size_t)4096)
+
+int __real_madvise(void *address, size_t bytes, int advice);
+int __wrap_madvise(void *address, size_t bytes, int advice);
+
+static _Atomic uint64_t asked_bytes;
+static _Atomic uint64_t largest_bytes;
+
+int __wrap_madvise(void *address, size_t bytes, int advice)
+{
+    uint64_t largest = atomic_load(&largest_bytes);
+
+    if (advice == MADV_WILLNEED) {
+        atomic_fetch_add(&asked_bytes, bytes);
+        while (bytes > largest && !atomic_compare_exchange_weak(&largest_bytes, &largest, bytes))
+            continue;
+    }
+    return __real_madvise(address, bytes, advice);
+}
+
+/* Logits after a prompt, and after one token more. */
+static float *run(snug_memory *memory, snug_model *model, uint64_t reading_bytes)
+{
+    const snug_session_options options = { .struct_size = sizeof options,
+                                           .context_tokens = 64,
+                                           .threads = THREADS };
+    const size_t bytes = model->shape.vocabulary * sizeof(float);
+    float *logits = malloc(2 * bytes);
+    snug_session *session;
+    uint32_t ids[TOKENS + 1];
+    snug_error error = { SNUG_OK, "" };
+
+    assert_non_null(logits);
+    for (uint32_t i = 0; i <= TOKENS; i++)
+        ids[i] = 7 + 31 * i;
+    model->reading_bytes = reading_bytes;
+    if (snug_session_create(&session, model, memory, &options, &error) != SNUG_OK ||
+        snug_session_eval(session, ids, TOKENS, NULL, &error) != SNUG_OK)
+        fail_msg("%s", error.text);
+    memcpy(logits, snug_session_logits(session), bytes);
+    if (snug_session_eval(session, &ids[TOKENS], 1, NULL, &error) != SNUG_OK)
+        fail_msg("%s", error.text);
+    memcpy((unsigned char *)logits + bytes, snug_session_logits(session), bytes);
+    snug_session_destroy(session);
+    return logits;
+}
+
+static void windows_change_no_bit(void **state)
+{
+    static const uint64_t reading_bytes[] = { 1, 128 * 1024, 300 * 1000, 1 << 20 };
+    snug_memory *memory;
+    snug_model *model;
+    float *usual;
+
+    (void)state;
+    assert_int_equal(snug_memory_create(&memory, NULL), SNUG_OK);
+    assert_int_equal(snug_model_open(&model, memory, MODEL, NULL, NULL), SNUG_OK);
+    atomic_store(&asked_bytes, 0);
+    usual = run(memory, model, SNUG_MEMORY_NO_LIMIT);
+    assert_int_equal(atomic_load(&asked_bytes), 0); /* the system reads ahead by itself */
+    for (size_t i = 0; i < sizeof reading_bytes / sizeof *reading_bytes; i++) {
+        /* For each thread what is multiplied and what comes next, but at least 16 KiB; whole pages. */
+        const uint64_t share = reading_bytes[i] / (2 * THREADS);
+        const uint64_t window = share > 16 * 1024 ? share : 16 * 1024;
+        float *windows;
+
+        atomic_store(&asked_bytes, 0);
+        atomic_store(&largest_bytes, 0);
+        windows = run(memory, model, reading_bytes[i]);
+        assert_memory_equal(windows, usual, 2 * model->shape.vocabulary * sizeof *usual);
+        assert_true(atomic_load(&asked_bytes) >= 2 * model->token_weight_bytes);
+        assert_true(atomic_load(&largest_bytes) <= window + 2 * PAGE);
+        free(windows);
+    }
+    free(usual);
+    snug_model_close(model);
+    assert_int_equal(snug_memory_read_all(memory).used_bytes, 0);
+    snug_memory_destroy(memory);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(windows_change_no_bit),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
