@@ -11,6 +11,10 @@
 
 #define MIB ((uint64_t)1 << 20)
 
+/* The process that follows a suggestion may have some pages more than this one: of its stack, which begins at
+ * a random place, and of its heap. */
+#define SLACK_BYTES ((uint64_t)64 * 1024)
+
 typedef struct suggestions {
     const snug_plan *refused;
     const snug_plan_situation *situation;
@@ -173,7 +177,7 @@ static bool with_limit(suggestions *s, snug_plan_way *way)
     snug_plan_situation raised = *s->situation;
     suggestions with_more = *s;
 
-    raised.limit_bytes = snug_round_up(needed, MIB);
+    raised.limit_bytes = snug_round_up(needed + SLACK_BYTES, MIB);
     if (s->situation->limit_bytes >= s->situation->machine_limit_bytes ||
         raised.limit_bytes > s->situation->machine_limit_bytes)
         return false; /* it is the machine that has no more */
@@ -183,6 +187,15 @@ static bool with_limit(suggestions *s, snug_plan_way *way)
 }
 
 /* --- all ----------------------------------------------------------------------------------------------- */
+
+static void leave_slack(snug_plan_situation *situation)
+{
+    const uint64_t slack =
+        situation->limit_bytes / 64 < SLACK_BYTES ? situation->limit_bytes / 64 : SLACK_BYTES;
+
+    situation->limit_bytes -= slack;
+    situation->machine_limit_bytes -= slack;
+}
 
 static bool with_chunk_and_bits(suggestions *s, snug_plan_way *way)
 {
@@ -216,6 +229,7 @@ size_t snug_plan_suggest(snug_plan_way ways_out[SNUG_PLAN_WAYS_MAX], const snug_
     };
 
     snug_plan_look(&situation, memory, text_bytes, options->user_limit_bytes);
+    leave_slack(&situation);
     for (size_t i = 0; i < SNUG_COUNT(attempts); i++) {
         snug_plan_way way = { 0 };
 
