@@ -137,7 +137,7 @@ static void what_is_set_is_obeyed_now_and_later(void **state)
         .context_tokens = 700,
         .prefill_chunk = 48,
         .logits_rows = 3,
-        .kv = { .key = { SNUG_KV_FORMAT_PLANES, 6 }, .value = { SNUG_KV_FORMAT_PLANES, 3 } },
+        .kv = { .key = { SNUG_KV_FORMAT_PLANES, 6, 0 }, .value = { SNUG_KV_FORMAT_PLANES, 3, 0 } },
     };
     snug_error error = { SNUG_OK, "" };
     snug_session *session;
