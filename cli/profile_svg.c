@@ -95,14 +95,16 @@ static scale make_scale(const cli_profile *profile)
 
 static void draw_grid(FILE *file, const scale *s, const cli_profile *profile)
 {
-    double step = 65536;
+    uint64_t step = 65536;
 
-    while (s->top_bytes / step > 8)
+    while (s->top_bytes / (double)step > 8)
         step *= 2;
-    for (double bytes = 0; bytes < s->top_bytes; bytes += step) {
-        fprintf(file, "<path class=\"grid\" d=\"M%d %.1fh%d\"/>", LEFT, y_of(s, bytes), WIDTH);
+    for (uint64_t bytes = 0; (double)bytes < s->top_bytes; bytes += step) {
+        const double y = y_of(s, (double)bytes);
+
+        fprintf(file, "<path class=\"grid\" d=\"M%d %.1fh%d\"/>", LEFT, y, WIDTH);
         fprintf(file, "<text class=\"faint\" x=\"%d\" y=\"%.1f\" text-anchor=\"end\">%s</text>\n", LEFT - 8,
-                y_of(s, bytes) + 4, cli_size((uint64_t)bytes).text);
+                y + 4, cli_size(bytes).text);
     }
     for (int i = 0; i <= 8; i++) {
         const uint64_t at = (uint64_t)(s->end_ns * i / 8);
