@@ -334,8 +334,8 @@ SNUG_MUST_CHECK snug_status snug_kv_recode_side(snug_kv *kv, snug_kv_store *stor
 /* Arenas of the side give to a credit and take from it; NULL: the ledger again. */
 void snug_kv_side_set_credit(snug_kv_side *side, snug_arena_credit *credit);
 
-/* What that takes on top, at most, before it gives: `as` is the side afterwards. */
-uint64_t snug_kv_recode_extra(const snug_kv_side *as);
+/* What that takes on top, at most, before it gives: `side` is what the side is afterwards. */
+uint64_t snug_kv_recode_extra(const snug_kv_side *side);
 
 /* One head's part of a logical tile. */
 snug_tile snug_kv_side_rows(const snug_kv_side *side, uint32_t tile, uint32_t head);
