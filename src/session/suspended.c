@@ -66,6 +66,7 @@ static void copy_text(char *out, size_t capacity, const char *text)
     const size_t bytes = snug_min_size(strlen(text), capacity - 1);
 
     memcpy(out, text, bytes);
+    out[bytes] = '\0';
 }
 
 static file_head head_of(const snug_session *session, const snug_suspend_options *options)
