@@ -20,6 +20,7 @@
 
 #include "session/session.h"
 #include "tests/os/tree.h"
+#include "tests/support/sanitizer.h"
 
 #define MODEL SNUG_SOURCE_FOLDER "/models/mini"
 
@@ -270,6 +271,15 @@ static void count_end(tally *t, run *h, const run *whole, snug_status status, co
     snug_session_destroy(h->session);
 }
 
+/* Hundreds of requests: minutes under the thread sanitizer, which sees the same threads in the other tests. */
+static void skip_under_tsan(void)
+{
+    if (TEST_UNDER_TSAN) {
+        printf("SKIPPED: takes minutes under the thread sanitizer\n");
+        skip();
+    }
+}
+
 static void a_limit_lowered_at_any_token_is_kept_and_nothing_is_lost(void **state)
 {
     static const double parts[] = { 0.95, 0.7, 0.5, 0.3, 0.1 };
@@ -279,6 +289,7 @@ static void a_limit_lowered_at_any_token_is_kept_and_nothing_is_lost(void **stat
     tally t = { 0, 0, 0, 0 };
     uint64_t empty, full;
 
+    skip_under_tsan();
     open_model(r, 0);
     empty = snug_memory_read_all(r->memory).used_bytes; /* without a session */
     run_whole(&whole, &options, &full);
@@ -311,6 +322,7 @@ static void a_limit_from_the_begin_is_never_passed(void **state)
     tally t = { 0, 0, 0, 0 };
     uint64_t full;
 
+    skip_under_tsan();
     open_model(r, 0);
     run_whole(&whole, &options, &full);
     for (int part = 0; part < 24; part += 2) {
@@ -343,6 +355,7 @@ static void every_reservation_may_be_refused(void **state)
     bool is_through = false;
     int relieved = 0;
 
+    skip_under_tsan();
     while (!is_through) {
         run h = { .r = r };
         snug_error error = { SNUG_OK, "" };
