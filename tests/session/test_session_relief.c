@@ -271,7 +271,7 @@ static void count_end(tally *t, run *h, const run *whole, snug_status status, co
     snug_session_destroy(h->session);
 }
 
-/* Hundreds of requests: minutes under the thread sanitizer, which sees the same threads in the other tests. */
+/* Hundreds of requests: minutes under the thread sanitizer, which sees the same threads elsewhere. */
 static void skip_under_tsan(void)
 {
     if (TEST_UNDER_TSAN) {
