@@ -134,12 +134,15 @@ static uint64_t over_limit(const snug_session *session)
 
 /* --- the cache in fewer bits ---------------------------------------------------------------------------- */
 
-/* Keys and values, each a demotion of the one before, in the order of harm per byte: values before keys. */
-static const struct rung {
-    uint32_t key_bits;
-    uint32_t value_bits;
-} rungs[] = { { 8, 8 }, { 8, 6 }, { 8, 5 }, { 6, 5 }, { 6, 4 }, { 5, 4 },
-              { 4, 4 }, { 4, 3 }, { 4, 2 }, { 3, 2 }, { 2, 2 } };
+/* The planner's formats below 16 bits, each a demotion of the one before. Returns how many. */
+static size_t list_rungs(const snug_plan_bits **rungs_out)
+{
+    const size_t count = snug_plan_formats(rungs_out);
+
+    SNUG_ASSERT_DEBUG((*rungs_out)->key == 16);
+    ++*rungs_out;
+    return count - 1;
+}
 
 static uint64_t foresee(const snug_session *session, const snug_kv_target *target)
 {
@@ -177,13 +180,15 @@ static uint64_t choose_demotion(snug_kv_target *target, const snug_session *sess
                                 bool keeps_recent)
 {
     const snug_strategy_rules *rules = session->relief.rules;
+    const snug_plan_bits *rungs;
+    const size_t count = list_rungs(&rungs);
 
-    for (size_t i = 0; i < SNUG_COUNT(rungs); i++) {
-        if (rungs[i].key_bits < rules->floor_key_bits || rungs[i].value_bits < rules->floor_value_bits)
+    for (size_t i = 0; i < count; i++) {
+        if (rungs[i].key < rules->floor_key_bits || rungs[i].value < rules->floor_value_bits)
             break;
         *target = (snug_kv_target){ .struct_size = sizeof *target,
-                                    .key_bits = rungs[i].key_bits,
-                                    .value_bits = rungs[i].value_bits,
+                                    .key_bits = rungs[i].key,
+                                    .value_bits = rungs[i].value,
                                     .first_exact_tokens = keeps_recent ? EXACT_FIRST_TOKENS : 0,
                                     .recent_exact_tokens = keeps_recent ? EXACT_RECENT_TOKENS : 0 };
         if (foresee(session, target) > 0)
@@ -510,6 +515,8 @@ static bool choose_promotion(snug_kv_config *config_out, const snug_session *ses
 {
     const snug_kv_config *first = &session->relief.first;
     snug_kv_info info = { .struct_size = sizeof info };
+    const snug_plan_bits *rungs;
+    const size_t count = list_rungs(&rungs);
     size_t rung = 0;
 
     snug_kv_read_info(&info, session->kv);
@@ -519,17 +526,16 @@ static bool choose_promotion(snug_kv_config *config_out, const snug_session *ses
     if (bits_of(&info.config.key) >= bits_of(&first->key) &&
         bits_of(&info.config.value) >= bits_of(&first->value))
         return false;
-    while (rung < SNUG_COUNT(rungs) && (rungs[rung].key_bits > bits_of(&info.config.key) ||
-                                        rungs[rung].value_bits > bits_of(&info.config.value)))
+    while (rung < count &&
+           (rungs[rung].key > bits_of(&info.config.key) || rungs[rung].value > bits_of(&info.config.value)))
         rung++;
     if (rung == 0)
         return true;
-    if (bits_of(&first->key) > rungs[rung - 1].key_bits)
-        config_out->key =
-            (snug_kv_coding){ .format = SNUG_KV_FORMAT_PLANES, .bits = rungs[rung - 1].key_bits };
-    if (bits_of(&first->value) > rungs[rung - 1].value_bits)
+    if (bits_of(&first->key) > rungs[rung - 1].key)
+        config_out->key = (snug_kv_coding){ .format = SNUG_KV_FORMAT_PLANES, .bits = rungs[rung - 1].key };
+    if (bits_of(&first->value) > rungs[rung - 1].value)
         config_out->value =
-            (snug_kv_coding){ .format = SNUG_KV_FORMAT_PLANES, .bits = rungs[rung - 1].value_bits };
+            (snug_kv_coding){ .format = SNUG_KV_FORMAT_PLANES, .bits = rungs[rung - 1].value };
     return true;
 }
 
