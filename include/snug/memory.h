@@ -222,10 +222,21 @@ SNUG_API void snug_memory_read_state(snug_memory_state *out, const snug_memory *
  */
 typedef uint64_t (*snug_memory_release_fn)(void *user, uint64_t want);
 
+/*
+ * Who is asked when: lower ranks first, of equals the one that was added first, each for what is still
+ * missing. A session that adapts asks by these bounds on its way down (snug_relief_step): below PREFIX before
+ * anything else, PREFIX up to IDLE before it halves its prefill chunk, the others before its cache gets fewer
+ * bits. So a prefix cache is given up before a conversation feels anything, and idle models before it loses
+ * bits.
+ */
+#define SNUG_MEMORY_RANK_SLACK  0   /* what nobody misses: pools of buffers, slack of an allocator */
+#define SNUG_MEMORY_RANK_PREFIX 100 /* prefixes kept for later conversations: least recently used first */
+#define SNUG_MEMORY_RANK_IDLE   200 /* idle models and sessions: seconds until they are back */
+
 /* Storage of the caller, who keeps it until it is removed. */
 typedef struct snug_memory_reliever {
     const char *name; /* in reports: "prefix cache" */
-    int rank;         /* lower is asked first: what is cheap, and easily had again */
+    int rank;         /* SNUG_MEMORY_RANK_..., or a number between */
     snug_memory_release_fn release;
     void *user;
     struct snug_memory_reliever *next; /* the ledger's own */

@@ -27,9 +27,9 @@ typedef struct snug_session snug_session;
 typedef enum snug_relief_step {
     SNUG_RELIEF_NONE = 0,
     SNUG_RELIEF_SLACK = 1,    /* scratch that decode does not need; what the heap keeps unused */
-    SNUG_RELIEF_PREFIX = 2,   /* prefixes kept for later conversations: the embedder's */
+    SNUG_RELIEF_PREFIX = 2,   /* prefixes for later conversations: relievers of that rank, the embedder */
     SNUG_RELIEF_CHUNK = 3,    /* half the prefill chunk */
-    SNUG_RELIEF_IDLE = 4,     /* idle models and sessions: the embedder's */
+    SNUG_RELIEF_IDLE = 4,     /* idle models and sessions: relievers of that rank, the embedder */
     SNUG_RELIEF_DEMOTE = 5,   /* the cache in fewer bits */
     SNUG_RELIEF_WEIGHTS = 6,  /* weights that are not needed soon: the embedder's */
     SNUG_RELIEF_WINDOW = 7,   /* forget the middle of the conversation, where the strategy allows it */
@@ -77,7 +77,11 @@ typedef void (*snug_relief_fn)(void *user, const snug_relief_event *event);
 /* The same: the level of pressure is another than before. */
 typedef void (*snug_pressure_fn)(void *user, const snug_pressure_reading *reading);
 
-/* A step of the embedder's: give `want` bytes back. Returns how many it was; 0: there are none. The same. */
+/*
+ * A step of the embedder's: give `want` bytes back. Returns how many it was; 0: there are none. The same.
+ * What sessions share, a prefix cache or idle models, is better a reliever of the ledger: see
+ * snug_memory_reliever. Relievers are asked first, this for what is still missing.
+ */
 typedef uint64_t (*snug_release_fn)(void *user, snug_relief_step step, uint64_t want_bytes);
 
 /* --- a session ----------------------------------------------------------------------------------------- */

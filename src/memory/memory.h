@@ -25,6 +25,9 @@ void snug_memory_give(snug_memory *memory, snug_memory_use use, uint64_t bytes);
  * the way down where nothing is left. 0 ends it. */
 void snug_memory_allow(snug_memory *memory, uint64_t bytes);
 
+/* Ask the relievers of the ranks [from, to) for `want` bytes, cheapest first; returns what they gave back. */
+uint64_t snug_memory_relieve_ranks(snug_memory *memory, uint64_t want, int from, int to);
+
 /*
  * A zeroed block of `bytes`, 64-byte aligned, charged with its overhead. NULL when the ledger or the system
  * refuses; `error` (may be NULL) then has the status and the sentence. bytes 0 gives a valid block.

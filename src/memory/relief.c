@@ -7,8 +7,11 @@
  */
 #include "memory/relief.h"
 
+#include <limits.h>
+
 #include "base/status.h"
 #include "memory/ledger.h"
+#include "memory/memory.h"
 #include "os/machine.h"
 #include "os/pages.h"
 
@@ -54,7 +57,8 @@ void snug_memory_remove_reliever(snug_memory *memory, snug_memory_reliever *reli
     snug_os_mutex_unlock(&memory->relief_mutex);
 }
 
-uint64_t snug_memory_relieve(snug_memory *memory, uint64_t want, snug_relieve_when when)
+/* Those of the ranks [from, to]. */
+static uint64_t relieve(snug_memory *memory, uint64_t want, snug_relieve_when when, int from, int to)
 {
     uint64_t given = 0;
 
@@ -66,10 +70,21 @@ uint64_t snug_memory_relieve(snug_memory *memory, uint64_t want, snug_relieve_wh
         return 0;
     atomic_store_explicit(&memory->relieving_thread, this_thread(), memory_order_relaxed);
     for (const snug_memory_reliever *at = memory->relievers; at && given < want; at = at->next)
-        given += at->release(at->user, want - given);
+        if (at->rank >= from && at->rank <= to)
+            given += at->release(at->user, want - given);
     atomic_store_explicit(&memory->relieving_thread, 0, memory_order_relaxed);
     snug_os_mutex_unlock(&memory->relief_mutex);
     return given;
+}
+
+uint64_t snug_memory_relieve(snug_memory *memory, uint64_t want, snug_relieve_when when)
+{
+    return relieve(memory, want, when, INT_MIN, INT_MAX);
+}
+
+uint64_t snug_memory_relieve_ranks(snug_memory *memory, uint64_t want, int from, int to)
+{
+    return relieve(memory, want, SNUG_RELIEVE_WAIT, from, to - 1);
 }
 
 uint64_t snug_memory_cleanup(snug_memory *memory)

@@ -6,6 +6,7 @@
  */
 #include "session/relief.h"
 
+#include <limits.h>
 #include <string.h>
 
 #include "base/size.h"
@@ -40,6 +41,8 @@
 
 /* Unless memory is really missing, not for a part of what is wanted that nobody would feel. */
 #define FELT_PART 16u
+
+#define LAST_STEP SNUG_RELIEF_REFUSE
 
 static const char *const step_names[] = { "none",    "slack",  "prefix", "chunk",  "idle",    "demote",
                                           "weights", "window", "model",  "refuse", "suspend", "recover" };
@@ -244,15 +247,29 @@ uint64_t snug_session_trim(snug_session *session)
     return release_scratch(session, &promised);
 }
 
-/* What the heap and the ledger's relievers hold without need: some milliseconds, so once in a descent. */
-static uint64_t release_slack(snug_session *session, bool is_first, uint64_t *promised_out)
+/* The ledger's relievers of those ranks, for what `bytes` leave missing. They promise what they return. */
+static uint64_t ask_relievers(const snug_session *session, uint64_t bytes, uint64_t want, int from, int to,
+                              uint64_t *promised_out)
+{
+    uint64_t given;
+
+    if (bytes >= want)
+        return bytes;
+    given = snug_memory_relieve_ranks(session->memory, want - bytes, from, to);
+    *promised_out += given;
+    return bytes + given;
+}
+
+/* What nobody misses. The heap's takes some milliseconds, so once in a descent. */
+static uint64_t release_slack(snug_session *session, const snug_ladder_order *order, uint64_t *promised_out)
 {
     uint64_t bytes = release_scratch(session, promised_out);
     uint64_t slack;
 
-    if (!is_first)
+    bytes = ask_relievers(session, bytes, order->want_bytes, INT_MIN, SNUG_MEMORY_RANK_PREFIX, promised_out);
+    if (!order->is_first || bytes >= order->want_bytes)
         return bytes;
-    slack = snug_memory_cleanup(session->memory);
+    slack = snug_memory_cleanup(NULL);
     if (slack >= SLACK_LEAST_BYTES)
         bytes += slack;
     return bytes;
@@ -305,13 +322,24 @@ static uint64_t slide(snug_session *session, uint64_t *promised_out)
     return before - snug_kv_committed_bytes(session->kv);
 }
 
+/* And whoever else holds memory in this ledger. */
 static uint64_t ask_embedder(const snug_session *session, snug_relief_step step, uint64_t want,
                              uint64_t *promised_out)
 {
     const snug_relief *relief = &session->relief;
+    uint64_t bytes = 0;
 
-    *promised_out = relief->release ? relief->release(relief->release_user, step, want) : 0;
-    return *promised_out;
+    if (step == SNUG_RELIEF_PREFIX)
+        bytes = ask_relievers(session, 0, want, SNUG_MEMORY_RANK_PREFIX, SNUG_MEMORY_RANK_IDLE, promised_out);
+    if (step == SNUG_RELIEF_IDLE)
+        bytes = ask_relievers(session, 0, want, SNUG_MEMORY_RANK_IDLE, INT_MAX, promised_out);
+    if (bytes < want && relief->release) {
+        const uint64_t given = relief->release(relief->release_user, step, want - bytes);
+
+        *promised_out += given;
+        bytes += given;
+    }
+    return bytes;
 }
 
 static uint64_t do_step(snug_session *session, snug_relief_step step, const snug_ladder_order *order,
@@ -319,7 +347,7 @@ static uint64_t do_step(snug_session *session, snug_relief_step step, const snug
 {
     switch (step) {
     case SNUG_RELIEF_SLACK:
-        return release_slack(session, order->is_first, promised_out);
+        return release_slack(session, order, promised_out);
     case SNUG_RELIEF_CHUNK:
         return halve_chunk(session, promised_out);
     case SNUG_RELIEF_DEMOTE:
@@ -367,10 +395,10 @@ static void tell(snug_session *session, snug_relief_event *event)
         relief->on_relief(relief->user, event);
 }
 
-/* The next step that returns anything; how much. 0: none is left. */
-static uint64_t descend(snug_session *session, const snug_ladder_order *order)
+/* The next step up to `last` that returns anything; how much. 0: none is left. */
+static uint64_t descend(snug_session *session, const snug_ladder_order *order, snug_relief_step last)
 {
-    for (int step = SNUG_RELIEF_SLACK; step < SNUG_RELIEF_SUSPEND; step++) {
+    for (int step = SNUG_RELIEF_SLACK; step <= (int)last; step++) {
         snug_relief_event event = { .step = (snug_relief_step)step,
                                     .reason = order->reason,
                                     .used_before_bytes = ledger_used(session) };
@@ -469,7 +497,7 @@ static bool descend_until(snug_session *session, snug_ladder_order order)
     uint64_t left = order.want_bytes;
 
     while (left > 0) {
-        const uint64_t returned = descend(session, &order);
+        const uint64_t returned = descend(session, &order, LAST_STEP);
 
         if (returned == 0)
             return false;
@@ -604,7 +632,9 @@ static void follow(snug_session *session)
         recover(session);
     if (order.move != SNUG_LADDER_DOWN)
         return;
-    has_effect = all_there_is(session) >= order.want_bytes / FELT_PART && descend(session, &order) > 0;
+    has_effect =
+        descend(session, &order,
+                all_there_is(session) >= order.want_bytes / FELT_PART ? LAST_STEP : SNUG_RELIEF_PREFIX) > 0;
     snug_ladder_done(&relief->ladder, input.now_ns, snug_os_clock_ns() - start, has_effect);
 }
 
@@ -627,7 +657,7 @@ snug_status snug_relief_look(snug_session *session, snug_error *error)
     SNUG_TRY(enforce_limit(session, error));
     order.want_bytes = about_to_miss(session);
     if (order.want_bytes > 0)
-        (void)descend(session, &order);
+        (void)descend(session, &order, LAST_STEP);
     return SNUG_OK;
 }
 
@@ -642,7 +672,7 @@ bool snug_relief_refused(snug_session *session, snug_status status, uint64_t mis
 
     if (!session->relief.is_on || (status != SNUG_ERR_OVER_LIMIT && status != SNUG_ERR_NO_MEMORY))
         return false;
-    if (descend(session, &order) > 0)
+    if (descend(session, &order, LAST_STEP) > 0)
         return true;
     event.used_before_bytes = used;
     tell(session, &event);

@@ -383,6 +383,85 @@ static void every_reservation_may_be_refused(void **state)
     assert_true(relieved > 3);
 }
 
+/* --- relievers of the ledger ---------------------------------------------------------------------------- */
+
+/* Something else in the same ledger, in pieces that can go. */
+typedef struct holder {
+    snug_memory *memory;
+    uint64_t bytes;
+    uint64_t first_want; /* what it was asked for first; 0: nothing yet */
+    snug_memory_reliever reliever;
+} holder;
+
+#define PIECE_BYTES ((uint64_t)64 << 10)
+
+static uint64_t give_pieces(void *user, uint64_t want)
+{
+    holder *h = user;
+    uint64_t given = 0;
+
+    if (h->first_want == 0)
+        h->first_want = want;
+    for (; given < want && h->bytes > 0; given += PIECE_BYTES, h->bytes -= PIECE_BYTES)
+        snug_memory_unreserve(h->memory, SNUG_MEMORY_CACHE, PIECE_BYTES);
+    return given;
+}
+
+static void hold(holder *h, snug_memory *memory, uint64_t bytes, int rank)
+{
+    *h = (holder){ .memory = memory, .bytes = bytes };
+    h->reliever = (snug_memory_reliever){ .name = "held", .rank = rank, .release = give_pieces, .user = h };
+    assert_int_equal(snug_memory_reserve(memory, SNUG_MEMORY_CACHE, bytes, "held", NULL), SNUG_OK);
+    snug_memory_add_reliever(memory, &h->reliever);
+}
+
+static void let_go(holder *h)
+{
+    snug_memory_remove_reliever(h->memory, &h->reliever);
+    snug_memory_unreserve(h->memory, SNUG_MEMORY_CACHE, h->bytes);
+}
+
+/* A prefix cache is asked before the conversation feels anything, for what is missing and no more; idle
+ * models only when that was not enough, and still before it loses bits. */
+static void others_give_by_rank_before_the_cache_loses_bits(void **state)
+{
+    const snug_session_options options = adaptive(SNUG_STRATEGY_BALANCED);
+    rig *r = *state;
+    run whole = { .r = r }, h = { .r = r, .lower_at = 50 };
+    holder prefix, idle;
+    uint64_t full;
+
+    open_model(r, 0);
+    run_whole(&whole, &options, &full);
+    open_session(&h, &options);
+    hold(&idle, r->memory, 64 * PIECE_BYTES, SNUG_MEMORY_RANK_IDLE);
+    hold(&prefix, r->memory, 64 * PIECE_BYTES, SNUG_MEMORY_RANK_PREFIX);
+    h.lower_to = full + 112 * PIECE_BYTES; /* 16 pieces fewer than there are, and scratch */
+    assert_int_equal(begin(&h), SNUG_OK);
+    assert_memory_equal(h.id, whole.id, sizeof h.id);
+    assert_true(prefix.bytes > 0 && prefix.bytes < 64 * PIECE_BYTES);
+    assert_int_equal(idle.bytes, 64 * PIECE_BYTES);
+    assert_int_equal(idle.first_want, 0);
+    snug_session_destroy(h.session);
+
+    /* Less than both hold together. */
+    h = (run){ .r = r, .lower_at = 50, .lower_to = full };
+    assert_int_equal(snug_memory_set_limits(r->memory, 0, 0), SNUG_OK);
+    open_session(&h, &options);
+    assert_int_equal(begin(&h), SNUG_OK);
+    assert_memory_equal(h.id, whole.id, sizeof h.id);
+    assert_int_equal(prefix.bytes, 0);
+    assert_true(idle.first_want > 0);
+    for (uint32_t i = 0, seen = SNUG_RELIEF_SLACK; i < h.events; i++) {
+        assert_true(h.event[i].step >= seen && h.event[i].step <= SNUG_RELIEF_IDLE);
+        seen = h.event[i].step;
+    }
+    snug_session_destroy(h.session);
+    let_go(&prefix);
+    let_go(&idle);
+    close_model(r);
+}
+
 /* --- what the user set
  * ----------------------------------------------------------------------------------- */
 
@@ -543,6 +622,7 @@ int main(void)
         cmocka_unit_test(a_limit_lowered_at_any_token_is_kept_and_nothing_is_lost),
         cmocka_unit_test(a_limit_from_the_begin_is_never_passed),
         cmocka_unit_test(every_reservation_may_be_refused),
+        cmocka_unit_test(others_give_by_rank_before_the_cache_loses_bits),
         cmocka_unit_test(what_was_set_is_kept_or_the_request_ends),
         cmocka_unit_test(relief_comes_before_the_threshold_is_crossed),
         cmocka_unit_test(recovery_gives_new_tokens_more_bits_again),
