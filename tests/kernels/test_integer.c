@@ -136,11 +136,11 @@ static void fill_affine(problem *p, scale_kind kind, snug_random *random)
 
 static double unit_max(const float *x, size_t n)
 {
-    double max = 0.0;
+    float max = 0.0f;
 
     for (size_t i = 0; i < n; i++)
-        max = fmax(max, fabs((double)x[i]));
-    return max;
+        max = fabsf(x[i]) > max ? fabsf(x[i]) : max;
+    return (double)max;
 }
 
 /*
