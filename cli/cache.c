@@ -8,14 +8,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cli/layers.h"
+
 static bool is_coded(const snug_kv_coding *coding)
 {
     return coding->format == SNUG_KV_FORMAT_PLANES || coding->format == SNUG_KV_FORMAT_AFFINE;
-}
-
-bool cli_cache_has_codes(const snug_kv_config *config)
-{
-    return is_coded(&config->key) || is_coded(&config->value);
 }
 
 /* --- formats ------------------------------------------------------------------------------------------- */
@@ -46,18 +43,6 @@ bool cli_cache_parse_bits(uint32_t *key_out, uint32_t *value_out, const char *te
     return rest && *rest == '\0';
 }
 
-/* A side of a format: 16 bits are f16. */
-static snug_kv_coding coding_of(snug_kv_format format, uint32_t bits, uint32_t group)
-{
-    if (format == SNUG_KV_FORMAT_F32)
-        return (snug_kv_coding){ .format = SNUG_KV_FORMAT_F32 };
-    if (bits == 16 || format == SNUG_KV_FORMAT_F16)
-        return (snug_kv_coding){ .format = SNUG_KV_FORMAT_F16 };
-    return (snug_kv_coding){ .format = format,
-                             .bits = bits,
-                             .group = format == SNUG_KV_FORMAT_AFFINE ? group : 0 };
-}
-
 static cli_exit read_format(snug_kv_config *config, const cli_options *options)
 {
     const bool is_quantized = options->kv && strcmp(options->kv, "quantized") == 0;
@@ -65,6 +50,7 @@ static cli_exit read_format(snug_kv_config *config, const cli_options *options)
     snug_kv_format format = SNUG_KV_FORMAT_PLANES;
     uint32_t key_bits = 8;
     uint32_t value_bits = 8;
+    cli_codings codings;
 
     if (options->kv_format && (!snug_kv_format_parse(&format, options->kv_format) ||
                                format == SNUG_KV_FORMAT_AUTO || format == SNUG_KV_FORMAT_F32))
@@ -90,12 +76,32 @@ static cli_exit read_format(snug_kv_config *config, const cli_options *options)
         config->key.format = config->value.format = SNUG_KV_FORMAT_F16;
     if (!is_given && !is_quantized)
         return CLI_DONE; /* whoever makes the session chooses */
-    config->key = coding_of(format, key_bits, (uint32_t)options->kv_group_size);
-    config->value = coding_of(format, value_bits, (uint32_t)options->kv_group_size);
-    if (is_quantized && !cli_cache_has_codes(config))
+    codings = cli_layers_codings(format, key_bits, value_bits, (uint32_t)options->kv_group_size);
+    config->key = codings.key;
+    config->value = codings.value;
+    if (is_quantized && !snug_kv_config_has_codes(config))
         return cli_fail(CLI_USAGE, "--kv quantized has fewer than 16 bits: leave --kv-format and --kv-bits "
                                    "away, or --kv quantized");
-    if (options->kv && strcmp(options->kv, "simple") == 0 && cli_cache_has_codes(config))
+    return CLI_DONE;
+}
+
+/* Bits alone are of the format that is named, or planes. */
+static cli_exit read_layers(snug_kv_config *config, const cli_options *options)
+{
+    snug_kv_coding usual = { .format = SNUG_KV_FORMAT_PLANES, .group = (uint32_t)options->kv_group_size };
+
+    if (options->kv_format && strcmp(options->kv_format, "affine") == 0)
+        usual.format = SNUG_KV_FORMAT_AFFINE;
+    if (options->kv_layers && options->kv_formats)
+        return cli_fail(CLI_USAGE, "--kv-layers is for one cache, --kv-formats for several: give the layers "
+                                   "with each format, as in planes:4/4+0-1=8/8");
+    return options->kv_layers ? cli_layers_read(config, options->kv_layers, ',', &usual, "--kv-layers")
+                              : CLI_DONE;
+}
+
+static cli_exit check_kind(const snug_kv_config *config, const cli_options *options)
+{
+    if (options->kv && strcmp(options->kv, "simple") == 0 && snug_kv_config_has_codes(config))
         return cli_fail(CLI_USAGE, "--kv simple keeps keys and values as f16; --kv quantized has fewer bits");
     return CLI_DONE;
 }
@@ -135,7 +141,7 @@ static cli_exit read_retention(snug_kv_config *config, const cli_options *option
 
     if (status != CLI_DONE)
         return status;
-    if (retention.kind != SNUG_KV_RETENTION_ROTATING && !cli_cache_has_codes(config) &&
+    if (retention.kind != SNUG_KV_RETENTION_ROTATING && !snug_kv_config_has_codes(config) &&
         cli_given(options, kv_sinks) && !options->kv_formats)
         return cli_fail(CLI_USAGE,
                         "--kv-sinks is for a rotating or a quantized cache: give --max-kv-size "
@@ -163,7 +169,7 @@ static cli_exit read_exact(snug_kv_config *config, const cli_options *options)
     const uint32_t sinks =
         cli_given(options, kv_sinks) ? (uint32_t)options->kv_sinks : SNUG_KV_FIRST_EXACT_DEFAULT;
 
-    if (!cli_cache_has_codes(config)) {
+    if (!snug_kv_config_has_codes(config)) {
         if (options->kv_formats || (!cli_given(options, kv_tail) && !cli_given(options, quantized_kv_start)))
             return CLI_DONE; /* formats that are named take them */
         return cli_fail(CLI_USAGE, "--%s says what stays f16 in a quantized cache: give --kv-bits N too",
@@ -181,6 +187,10 @@ cli_exit cli_cache_read(snug_kv_config *config_out, const cli_options *options)
     cli_exit status = read_format(&config, options);
 
     if (status == CLI_DONE)
+        status = read_layers(&config, options);
+    if (status == CLI_DONE)
+        status = check_kind(&config, options);
+    if (status == CLI_DONE)
         status = read_retention(&config, options);
     if (status == CLI_DONE)
         status = read_exact(&config, options);
@@ -190,39 +200,27 @@ cli_exit cli_cache_read(snug_kv_config *config_out, const cli_options *options)
 
 cli_exit cli_cache_read_named(snug_kv_config *config_out, const char *name, const cli_options *options)
 {
-    const size_t kind_bytes = strcspn(name, ":");
-    const char *rest = name + kind_bytes;
-    snug_kv_format format = SNUG_KV_FORMAT_AUTO;
-    uint32_t bits[2] = { 8, 8 };
-    uint32_t group = 64;
-    char text[16] = "";
-    bool is_right = kind_bytes < sizeof text;
+    const char *layers = strchr(name, '+');
+    cli_codings codings;
+    char format[24];
     cli_exit status;
 
-    if (is_right) {
-        memcpy(text, name, kind_bytes);
-        is_right = snug_kv_format_parse(&format, text) && format != SNUG_KV_FORMAT_AUTO;
-    }
-    if (is_right && *rest == ':' && format >= SNUG_KV_FORMAT_AFFINE) {
-        const size_t bits_bytes = strcspn(rest + 1, ":");
-
-        is_right = bits_bytes < sizeof text;
-        snprintf(text, sizeof text, "%.*s", (int)bits_bytes, rest + 1);
-        is_right = is_right && cli_cache_parse_bits(&bits[0], &bits[1], text);
-        rest += 1 + bits_bytes;
-    }
-    if (is_right && *rest == ':' && format == SNUG_KV_FORMAT_AFFINE) {
-        group = (uint32_t)strtoul(rest + 1, NULL, 10);
-        is_right = strcmp(rest, ":32") == 0 || strcmp(rest, ":64") == 0 || strcmp(rest, ":128") == 0;
-        rest = "";
-    }
-    if (!is_right || *rest != '\0')
+    snprintf(format, sizeof format, "%.*s", (int)strcspn(name, "+"), name);
+    if (!cli_layers_parse_format(&codings, format, NULL))
         return cli_fail(CLI_USAGE,
                         "--kv-formats: \"%s\" is not f16, f32, planes:BITS or affine:BITS:GROUP, with "
-                        "BITS as N or K/V",
+                        "BITS as N or K/V, and perhaps +LAYERS=FORMAT",
                         name);
-    *config_out = (snug_kv_config){ .key = coding_of(format, bits[0], group),
-                                    .value = coding_of(format, bits[1], group) };
+    *config_out = (snug_kv_config){ .key = codings.key, .value = codings.value };
+    if (layers) {
+        snug_kv_coding usual = codings.key.bits > 0 ? codings.key : codings.value;
+
+        if (usual.bits == 0)
+            usual.format = SNUG_KV_FORMAT_PLANES;
+        status = cli_layers_read(config_out, layers + 1, '+', &usual, "--kv-formats");
+        if (status != CLI_DONE)
+            return status;
+    }
     status = read_retention(config_out, options);
     return status == CLI_DONE ? read_exact(config_out, options) : status;
 }
@@ -233,7 +231,7 @@ const char *cli_cache_kind(const snug_kv_config *config)
 {
     if (config->retention.kind > SNUG_KV_RETENTION_ALL)
         return snug_kv_retention_name(config->retention.kind);
-    return cli_cache_has_codes(config) ? "quantized" : "simple";
+    return snug_kv_config_has_codes(config) ? "quantized" : "simple";
 }
 
 uint32_t cli_cache_bits(const snug_kv_coding *coding)
@@ -249,7 +247,7 @@ static int print_format(char *out, size_t capacity, const snug_kv_config *config
     const snug_kv_coding *coded = is_coded(&config->key) ? &config->key : &config->value;
     const char *name = snug_kv_format_name(coded->format);
 
-    if (!cli_cache_has_codes(config))
+    if (!is_coded(coded))
         return snprintf(out, capacity, "%s", name);
     if (coded->format == SNUG_KV_FORMAT_AFFINE)
         return snprintf(out, capacity, "%s %u/%u in groups of %u", name, cli_cache_bits(&config->key),
@@ -262,10 +260,15 @@ cli_cache_text cli_cache_in_words(const snug_kv_config *config)
 {
     const snug_kv_retention *retention = &config->retention;
     cli_cache_text out = { "" };
-    const int used = print_format(out.text, sizeof out.text, config);
-    char *rest = out.text + used;
-    const size_t left = sizeof out.text - (size_t)used;
+    const cli_layers_text layers = cli_layers_in_words(config);
+    int used = print_format(out.text, sizeof out.text, config);
+    char *rest;
+    size_t left;
 
+    if (layers.text[0])
+        used += snprintf(out.text + used, sizeof out.text - (size_t)used, " (layers %s)", layers.text);
+    rest = out.text + used;
+    left = sizeof out.text - (size_t)used;
     if (retention->kind == SNUG_KV_RETENTION_ROTATING)
         snprintf(rest, left, ", rotating over %u tokens, the first %u kept", retention->max_tokens,
                  retention->sink_tokens);
@@ -281,8 +284,9 @@ static json_t *side_json(const snug_kv_side_info *side)
     for (uint32_t i = 0; i < side->width_count; i++)
         (void)json_array_append_new(widths, json_pack("{s:I,s:I}", "bits", (json_int_t)side->width[i].bits,
                                                       "tokens", (json_int_t)side->width[i].tokens));
-    return json_pack("{s:s,s:o,s:I}", "format", snug_kv_format_name(side->coding.format), "widths", widths,
-                     "bytes", (json_int_t)side->bytes);
+    return json_pack("{s:s,s:I,s:o,s:I}", "format", snug_kv_format_name(side->coding.format), "bits",
+                     (json_int_t)cli_cache_bits(&side->coding), "widths", widths, "bytes",
+                     (json_int_t)side->bytes);
 }
 
 static json_t *layer_json(const snug_kv_layer_info *info)

@@ -11,12 +11,10 @@
 cli_exit cli_cache_read(snug_kv_config *config_out, const cli_options *options);
 
 /*
- * A format by name: "f16", or "planes:8/4", "affine:4", "affine:4/4:32" (bits of keys and values, and the
- * group). Everything else is as the options say.
+ * A format by name, as cli/layers.h has it; with layers of their own after it: "planes:4/4+0-1=8/8+5=f16".
+ * Everything else is as the options say.
  */
 cli_exit cli_cache_read_named(snug_kv_config *config_out, const char *name, const cli_options *options);
-
-bool cli_cache_has_codes(const snug_kv_config *config);
 
 /* "8" or "8/4": 2, 3, 4, 5, 6, 8, or 16 for f16. */
 bool cli_cache_parse_bits(uint32_t *key_out, uint32_t *value_out, const char *text);
@@ -27,9 +25,9 @@ uint32_t cli_cache_bits(const snug_kv_coding *coding);
 /* "simple", "rotating", "quantized", "chunked": the word for --kv. */
 const char *cli_cache_kind(const snug_kv_config *config);
 
-/* "f16", "planes 8/4, rotating over 256 tokens, the first 4 kept". */
+/* "f16", "planes 8/4 (layers 0-1=8/8), rotating over 256 tokens, the first 4 kept". */
 typedef struct cli_cache_text {
-    char text[120];
+    char text[240];
 } cli_cache_text;
 
 cli_cache_text cli_cache_in_words(const snug_kv_config *config);

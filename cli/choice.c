@@ -9,6 +9,7 @@
 
 #include "base/status.h"
 #include "cli/cache.h"
+#include "cli/layers.h"
 #include "cli/value.h"
 
 bool cli_choice_is_adaptive(const cli_options *options)
@@ -133,11 +134,11 @@ static json_t *bytes(uint64_t value)
 
 static json_t *kv_json(const snug_kv_config *kv)
 {
-    return json_pack("{s:s,s:s,s:s,s:I,s:I,s:o}", "kind", cli_cache_kind(kv), "key_format",
+    return json_pack("{s:s,s:s,s:s,s:I,s:I,s:o,s:o}", "kind", cli_cache_kind(kv), "key_format",
                      snug_kv_format_name(kv->key.format), "value_format",
                      snug_kv_format_name(kv->value.format), "key_bits", (json_int_t)cli_cache_bits(&kv->key),
-                     "value_bits", (json_int_t)cli_cache_bits(&kv->value), "max_tokens",
-                     kv->retention.max_tokens ? bytes(kv->retention.max_tokens) : json_null());
+                     "value_bits", (json_int_t)cli_cache_bits(&kv->value), "layers", cli_layers_json(kv),
+                     "max_tokens", kv->retention.max_tokens ? bytes(kv->retention.max_tokens) : json_null());
 }
 
 static json_t *chosen_json(unsigned chosen)

@@ -20,7 +20,7 @@ cli_exit cli_choice_read_strategy(snug_strategy *strategy_out, const cli_options
 
 /* "planes 8/6, prefill chunk 256": the settings of a plan that a search can choose. */
 typedef struct cli_choice_text {
-    char text[320];
+    char text[400];
 } cli_choice_text;
 
 cli_choice_text cli_choice_in_words(const snug_plan *plan);

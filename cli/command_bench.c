@@ -156,6 +156,8 @@ static double cache_bytes_read(const bench *run, double held)
 
     for (uint32_t i = 0; i < shape->layer_count; i++) {
         const snug_kv_layer *layer = &shape->layer[i];
+        const snug_kv_coding key = snug_kv_config_key(kv, i);
+        const snug_kv_coding value = snug_kv_config_value(kv, i);
         double seen = held;
 
         if (layer->window_tokens > 0 && layer->window_tokens < seen)
@@ -163,7 +165,7 @@ static double cache_bytes_read(const bench *run, double held)
         if (most > 0 && most < seen)
             seen = most;
         bytes += layer->kv_head_count * seen *
-                 (vector_bytes(&kv->key, layer->head_dim) + vector_bytes(&kv->value, layer->head_dim));
+                 (vector_bytes(&key, layer->head_dim) + vector_bytes(&value, layer->head_dim));
     }
     return bytes;
 }

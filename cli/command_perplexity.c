@@ -25,7 +25,7 @@
 #define LOGITS_ROWS  8
 
 typedef struct tested {
-    char name[48];
+    char name[160];
     snug_kv_config config;
     snug_session *session;
     cli_quality quality;
@@ -132,7 +132,7 @@ static cli_exit check_is_tested(const comparison *c, const tested *t)
 {
     const uint64_t exact = (uint64_t)t->config.first_exact_tokens + t->config.recent_exact_tokens;
 
-    if (!cli_cache_has_codes(&t->config) || exact + 128 <= c->context / 2)
+    if (!snug_kv_config_has_codes(&t->config) || exact + 128 <= c->context / 2)
         return CLI_DONE;
     return cli_fail(
         CLI_USAGE,
@@ -302,20 +302,32 @@ static void print_json(comparison *c)
     cli_print("\n");
 }
 
+/* The longest name, but not less than a table of short ones has always had. */
+static int name_columns(const comparison *c)
+{
+    size_t columns = 18;
+
+    for (size_t i = 0; i < c->format_count; i++)
+        columns = strlen(c->format[i].name) > columns ? strlen(c->format[i].name) : columns;
+    return (int)columns;
+}
+
 static void print_table(comparison *c)
 {
+    const int columns = name_columns(c);
+
     cli_print("%zu tokens scored, in %u windows of %u\n\n", c->format[0].quality.count, c->windows,
               c->context);
-    cli_print("%-18s %9s %16s %9s %9s %9s %9s %9s %7s %9s  %s\n", "cache", "ppl", "ratio", "KLD mean",
+    cli_print("%-*s %9s %16s %9s %9s %9s %9s %9s %7s %9s  %s\n", columns, "cache", "ppl", "ratio", "KLD mean",
               "median", "99 %", "99.9 %", "same top", "recall", "B/token", "grade");
     for (size_t i = 0; i < c->format_count; i++) {
         tested *t = &c->format[i];
         const cli_quality_summary s = cli_quality_summarize(&t->quality);
 
         if (i == 0)
-            cli_print("%-18s %9.4f\n", "reference", s.reference_perplexity);
-        cli_print("%-18s %9.4f %8.5f+-%.5f %9.2e %9.2e %9.2e %9.2e %7.2f %%", t->name, s.perplexity, s.ratio,
-                  s.ratio_error, s.mean, s.median, s.p99, s.p999, s.same_top * 100);
+            cli_print("%-*s %9.4f\n", columns, "reference", s.reference_perplexity);
+        cli_print("%-*s %9.4f %8.5f+-%.5f %9.2e %9.2e %9.2e %9.2e %7.2f %%", columns, t->name, s.perplexity,
+                  s.ratio, s.ratio_error, s.mean, s.median, s.p99, s.p999, s.same_top * 100);
         if (t->recall.tasks > 0)
             cli_print(" %3zu/%3zu", t->recall.right, c->reference_recall.right);
         else

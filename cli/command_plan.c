@@ -12,6 +12,7 @@
 #include "cli/cache.h"
 #include "cli/choice.h"
 #include "cli/engine.h"
+#include "cli/layers.h"
 #include "cli/report.h"
 #include "cli/value.h"
 
@@ -144,7 +145,7 @@ static void print_json(const planning *p)
     const cli_engine *engine = &p->engine;
     const snug_plan *plan = &engine->plan;
     json_t *object = json_pack(
-        "{s:o,s:o,s:b,s:o,s:s,s:b,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:s,s:{s:I,s:I},s:s,s:o,s:o,s:s}",
+        "{s:o,s:o,s:b,s:o,s:s,s:b,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:s,s:{s:I,s:I},s:o,s:s,s:o,s:o,s:s}",
         "predicted_peak_bytes", bytes(plan->peak_bytes), "by_use", cli_report_uses_json(plan->use_bytes),
         "fits", plan->fits, "limit_bytes", bytes(plan->limit_bytes), "limited_by", plan->limited_by,
         "weights_fit", plan->weights_fit, "weights_bytes", bytes(plan->weight_bytes), "fixed_bytes",
@@ -153,7 +154,7 @@ static void print_json(const planning *p)
         bytes(plan->cache_tokens), "prefill_chunk", bytes(plan->prefill_chunk), "threads",
         bytes(plan->threads), "kv", snug_kv_format_name(plan->kv.key.format), "kv_bits", "key",
         (json_int_t)cli_cache_bits(&plan->kv.key), "value", (json_int_t)cli_cache_bits(&plan->kv.value),
-        "kv_kind", cli_cache_kind(&plan->kv), "kv_max_tokens",
+        "kv_layers", cli_layers_json(&plan->kv), "kv_kind", cli_cache_kind(&plan->kv), "kv_max_tokens",
         plan->kv.retention.max_tokens ? bytes(plan->kv.retention.max_tokens) : json_null(), "kv_sink_tokens",
         bytes(plan->kv.retention.sink_tokens), "model", engine->path);
 

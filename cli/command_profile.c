@@ -298,7 +298,7 @@ static bool write_csv(const profiling *run, FILE *file)
 
 static bool write_svg(const profiling *run, FILE *file)
 {
-    char title[256];
+    char title[400];
 
     snprintf(title, sizeof title, "Memory: %s, %.2f million parameters, cache %s, prefill chunk %u",
              run->engine.info.family, (double)run->engine.info.parameters / 1e6,

@@ -247,7 +247,7 @@ static void warn_about_context(const cli_engine *engine)
 static bool is_format_given(const cli_options *options)
 {
     return options->exact || cli_given(options, kv) || cli_given(options, kv_format) ||
-           cli_given(options, kv_bits) || cli_given(options, max_kv_size);
+           cli_given(options, kv_bits) || cli_given(options, kv_layers) || cli_given(options, max_kv_size);
 }
 
 /* Every number that was chosen. */

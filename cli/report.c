@@ -8,6 +8,7 @@
 
 #include "base/status.h"
 #include "cli/cache.h"
+#include "cli/layers.h"
 #include "cli/value.h"
 
 double cli_tokens_per_second(uint64_t tokens, uint64_t nanoseconds)
@@ -53,6 +54,8 @@ static void report_cache(const cli_engine *engine)
     cli_report("cache    %s, %s for %u tokens of at most %u; prefill chunk %u",
                cli_cache_in_words(&info.config).text, cli_size(snug_kv_committed_bytes(kv)).text,
                snug_kv_tokens(kv), snug_kv_context_tokens(kv), snug_session_prefill_chunk(engine->session));
+    if (engine->options->verbose)
+        cli_layers_report(kv);
 }
 
 void cli_report_memory(const cli_engine *engine)

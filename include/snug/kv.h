@@ -82,6 +82,22 @@ typedef struct snug_kv_shape {
     const snug_kv_layer *layer; /* [layer_count], owned by the model */
 } snug_kv_shape;
 
+/* A snug_kv_coding in bytes. */
+typedef struct snug_kv_side_format {
+    uint8_t format; /* AUTO: as the config has it for all layers; then the others are 0, too */
+    uint8_t bits;
+    uint8_t group;
+} snug_kv_side_format;
+
+/* A layer whose format is its own. */
+typedef struct snug_kv_layer_format {
+    snug_kv_side_format key;
+    snug_kv_side_format value;
+} snug_kv_layer_format;
+
+/* Layers that may have a format of their own; those after them are as all are. */
+#define SNUG_KV_LAYERS_MAX 128
+
 /*
  * What a cache is made of. Plain data; all zero: f16, everything kept.
  *
@@ -90,12 +106,27 @@ typedef struct snug_kv_shape {
  * stay so for ever. Both are rounded up to whole tiles; 0 leaves only the tile being filled.
  */
 typedef struct snug_kv_config {
-    snug_kv_coding key; /* AUTO is F16 here */
+    snug_kv_coding key; /* of all layers but those below; AUTO is F16 here */
     snug_kv_coding value;
     uint32_t first_exact_tokens;
     uint32_t recent_exact_tokens;
     snug_kv_retention retention;
+    snug_kv_layer_format layer[SNUG_KV_LAYERS_MAX]; /* none of a layer that reads what another keeps */
 } snug_kv_config;
+
+/* How a config has one layer's keys, or values, with the defaults filled in. */
+SNUG_API snug_kv_coding snug_kv_config_key(const snug_kv_config *config, uint32_t layer);
+SNUG_API snug_kv_coding snug_kv_config_value(const snug_kv_config *config, uint32_t layer);
+
+/* Give one layer, below SNUG_KV_LAYERS_MAX, a format of its own. */
+SNUG_API void snug_kv_config_set_layer(snug_kv_config *config, uint32_t layer, const snug_kv_coding *key,
+                                       const snug_kv_coding *value);
+
+/* Whether any layer has a format of its own. */
+SNUG_API bool snug_kv_config_has_layers(const snug_kv_config *config);
+
+/* Whether anything is to become codes: affine, planes. */
+SNUG_API bool snug_kv_config_has_codes(const snug_kv_config *config);
 
 /* How much stays exact unless somebody says otherwise: in a cache with codes, and of a rotating one. */
 #define SNUG_KV_FIRST_EXACT_DEFAULT  16u
@@ -111,7 +142,8 @@ typedef struct snug_kv_options {
 
 /*
  * Bytes of memory that a cache of this shape takes after `tokens` tokens: exact, to the page.
- * Errors: ARGUMENT (figures that make no sense), UNSUPPORTED (a group that does not divide the head size).
+ * Errors: ARGUMENT (figures that make no sense; a format for a layer that is not there, or that reads what
+ * another keeps), UNSUPPORTED (a group that does not divide the head size).
  */
 SNUG_API SNUG_MUST_CHECK snug_status snug_kv_estimate(uint64_t *bytes_out, const snug_kv_shape *shape,
                                                       const snug_kv_options *options, uint32_t tokens,
@@ -132,8 +164,10 @@ SNUG_API uint64_t snug_kv_projected_bytes(const snug_kv *kv, uint32_t tokens);
 
 /* What a cache is made of now. Plain data. */
 typedef struct snug_kv_info {
-    size_t struct_size;    /* set by the caller */
-    snug_kv_config config; /* nothing AUTO or 0 for a default; bits are the fewest in any layer now */
+    size_t struct_size; /* set by the caller */
+    /* Nothing AUTO or 0 for a default. Keys and values as in the layer that has the fewest bits now; layers
+     * that have other formats or more bits have them as their own. */
+    snug_kv_config config;
     uint64_t token_bytes;  /* keys and values of one token, as codes where there are some, in every layer */
     uint32_t coded_tokens; /* of them in codes, in the layer that has most */
 } snug_kv_info;

@@ -40,6 +40,106 @@ snug_kv_coding snug_kv_coding_resolve(const snug_kv_coding *coding)
     return resolved;
 }
 
+/* --- layers of their own ------------------------------------------------------------------------------- */
+
+static bool is_own(const snug_kv_side_format *side)
+{
+    return side->format != 0 || side->bits != 0 || side->group != 0;
+}
+
+static snug_kv_coding coding_of(const snug_kv_side_format *own, const snug_kv_coding *all)
+{
+    const snug_kv_coding coding = { (snug_kv_format)own->format, own->bits, own->group };
+
+    return snug_kv_coding_resolve(is_own(own) ? &coding : all);
+}
+
+snug_kv_coding snug_kv_config_key(const snug_kv_config *config, uint32_t layer)
+{
+    return layer < SNUG_KV_LAYERS_MAX ? coding_of(&config->layer[layer].key, &config->key)
+                                      : snug_kv_coding_resolve(&config->key);
+}
+
+snug_kv_coding snug_kv_config_value(const snug_kv_config *config, uint32_t layer)
+{
+    return layer < SNUG_KV_LAYERS_MAX ? coding_of(&config->layer[layer].value, &config->value)
+                                      : snug_kv_coding_resolve(&config->value);
+}
+
+/* What is too large for a byte is no less wrong as 255. */
+static uint8_t byte_of(uint32_t value)
+{
+    return (uint8_t)(value < UINT8_MAX ? value : UINT8_MAX);
+}
+
+static snug_kv_side_format side_format(const snug_kv_coding *coding)
+{
+    const snug_kv_coding own = snug_kv_coding_resolve(coding);
+
+    if (coding->format == SNUG_KV_FORMAT_AUTO)
+        return (snug_kv_side_format){ 0, 0, 0 };
+    return (snug_kv_side_format){ byte_of((uint32_t)own.format), byte_of(own.bits), byte_of(own.group) };
+}
+
+void snug_kv_config_set_layer(snug_kv_config *config, uint32_t layer, const snug_kv_coding *key,
+                              const snug_kv_coding *value)
+{
+    SNUG_ASSERT(layer < SNUG_KV_LAYERS_MAX);
+    config->layer[layer] = (snug_kv_layer_format){ side_format(key), side_format(value) };
+}
+
+bool snug_kv_config_names_layer(const snug_kv_config *config, uint32_t layer)
+{
+    return is_own(&config->layer[layer].key) || is_own(&config->layer[layer].value);
+}
+
+bool snug_kv_config_has_layers(const snug_kv_config *config)
+{
+    for (uint32_t i = 0; i < SNUG_KV_LAYERS_MAX; i++)
+        if (snug_kv_config_names_layer(config, i))
+            return true;
+    return false;
+}
+
+bool snug_kv_config_has_codes(const snug_kv_config *config)
+{
+    if (snug_kv_format_is_coded(config->key.format) || snug_kv_format_is_coded(config->value.format))
+        return true;
+    for (uint32_t i = 0; i < SNUG_KV_LAYERS_MAX; i++)
+        if (snug_kv_format_is_coded((snug_kv_format)config->layer[i].key.format) ||
+            snug_kv_format_is_coded((snug_kv_format)config->layer[i].value.format))
+            return true;
+    return false;
+}
+
+/* What a layer has of its own: nothing, where that is what all have. */
+static void forget_same(snug_kv_side_format *own, const snug_kv_coding *all)
+{
+    const snug_kv_coding coding = coding_of(own, all);
+
+    if (coding.format == all->format && coding.bits == all->bits && coding.group == all->group)
+        *own = (snug_kv_side_format){ 0, 0, 0 };
+    else
+        *own = side_format(&coding);
+}
+
+snug_kv_config snug_kv_config_resolve(const snug_kv_config *config)
+{
+    snug_kv_config resolved = *config;
+
+    resolved.key = snug_kv_coding_resolve(&config->key);
+    resolved.value = snug_kv_coding_resolve(&config->value);
+    if (resolved.retention.kind == SNUG_KV_RETENTION_AUTO)
+        resolved.retention.kind = SNUG_KV_RETENTION_ALL;
+    for (uint32_t i = 0; i < SNUG_KV_LAYERS_MAX; i++) {
+        forget_same(&resolved.layer[i].key, &resolved.key);
+        forget_same(&resolved.layer[i].value, &resolved.value);
+    }
+    return resolved;
+}
+
+/* --- what may be asked --------------------------------------------------------------------------------- */
+
 snug_status snug_kv_coding_check(const snug_kv_coding *coding, const char *side, uint32_t head_dim,
                                  snug_error *error)
 {

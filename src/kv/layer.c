@@ -42,11 +42,11 @@ size_t snug_kv_scale_bytes(const snug_kv_coding *coding, uint32_t head_dim)
     return coding->format == SNUG_KV_FORMAT_AFFINE ? 2 * snug_affine_scale_bytes(head_dim, coding->group) : 0;
 }
 
-static void shape_side(snug_kv_side *side, const snug_kv_layer *layer, const snug_kv_coding *coding,
+static void shape_side(snug_kv_side *side, const snug_kv_layer *layer, const snug_kv_config *config,
                        bool is_key, uint32_t index)
 {
     *side = (snug_kv_side){
-        .coding = snug_kv_coding_resolve(coding),
+        .coding = is_key ? snug_kv_config_key(config, index) : snug_kv_config_value(config, index),
         .is_key = is_key,
         .kv_head_count = layer->kv_head_count,
         .head_dim = layer->head_dim,
@@ -103,8 +103,8 @@ void snug_kv_store_shape(snug_kv_store *store, const snug_kv_shape *shape, uint3
         .pass_tiles =
             snug_kv_is_shared_later(shape, index) ? touched_tiles(snug_kv_pass_tokens(options) - 1) : 0,
     };
-    shape_side(&store->key, layer, &config->key, true, index);
-    shape_side(&store->value, layer, &config->value, false, index);
+    shape_side(&store->key, layer, config, true, index);
+    shape_side(&store->value, layer, config, false, index);
     store->key.exact = store->value.exact = snug_kv_rule_places(&store->rule);
     snug_kv_store_set_exact(store, config->first_exact_tokens, config->recent_exact_tokens);
     if (layer->is_shared)

@@ -30,6 +30,13 @@ typedef struct snug_kv_rows {
 /* Defaults filled in: F16 for AUTO, 8 bits, groups of 64. */
 snug_kv_coding snug_kv_coding_resolve(const snug_kv_coding *coding);
 
+/* The same for a whole config; a layer's own format that is that of all is its own no more, so that two
+ * configs of the same meaning have the same bytes. */
+snug_kv_config snug_kv_config_resolve(const snug_kv_config *config);
+
+/* Whether a layer, below SNUG_KV_LAYERS_MAX, has a format of its own. */
+bool snug_kv_config_names_layer(const snug_kv_config *config, uint32_t layer);
+
 /* Whether a side can be stored so in layers of that head size. Errors: ARGUMENT, UNSUPPORTED. */
 SNUG_MUST_CHECK snug_status snug_kv_coding_check(const snug_kv_coding *coding, const char *side,
                                                  uint32_t head_dim, snug_error *error);

@@ -47,9 +47,10 @@ typedef struct cache_head {
     uint32_t layer_count;
 } cache_head;
 
-/* Both are nothing but numbers of 32 bits. */
+/* Nothing but numbers of 32 bits, and a config's bytes of its layers. */
 _Static_assert(sizeof(layer_head) == (12 + 2 * 10 + 4 * 4) * 4, "no padding in the file");
-_Static_assert(sizeof(cache_head) == (3 + 3 + 2 + 3 + 5) * 4, "no padding in the file");
+_Static_assert(sizeof(cache_head) == (3 + 3 + 2 + 3 + 5) * 4 + 6 * SNUG_KV_LAYERS_MAX,
+               "no padding in the file");
 
 static snug_kv_side *side_of(const snug_kv_store *store, int which)
 {
@@ -214,16 +215,26 @@ static snug_status take(void *out, snug_kv_bytes *in, size_t bytes, snug_error *
 }
 
 typedef struct config_words {
-    char text[200];
+    char text[280]; /* all of it, whatever the figures are */
 } config_words;
 
 static int put_coding(char *out, size_t capacity, const char *side, const snug_kv_coding *coding)
 {
-    const int bytes = snprintf(out, capacity, "%s %s", side, snug_kv_format_name(coding->format));
+    int bytes = snprintf(out, capacity, "%s %s", side, snug_kv_format_name(coding->format));
 
-    return !snug_kv_format_is_coded(coding->format)
-               ? bytes
-               : bytes + snprintf(out + bytes, capacity - (size_t)bytes, " of %u bits", coding->bits);
+    if (snug_kv_format_is_coded(coding->format))
+        bytes += snprintf(out + bytes, capacity - (size_t)bytes, " of %u bits", coding->bits);
+    if (coding->group > 0)
+        bytes += snprintf(out + bytes, capacity - (size_t)bytes, " in groups of %u", coding->group);
+    return bytes;
+}
+
+static char *put_codings(config_words *words, const snug_kv_coding *key, const snug_kv_coding *value)
+{
+    char *at = words->text, *end = words->text + sizeof words->text;
+
+    at += put_coding(at, (size_t)(end - at), "keys", key);
+    return at + put_coding(at, (size_t)(end - at), ", values", value);
 }
 
 /* "keys planes of 4 bits, values f16, rotating over 256 tokens with 4 sinks, the first 16 and ...". */
@@ -231,18 +242,42 @@ static config_words words_of(const snug_kv_config *config)
 {
     const snug_kv_retention *retention = &config->retention;
     config_words words = { "" };
-    char *at = words.text, *end = words.text + sizeof words.text;
+    char *at = put_codings(&words, &config->key, &config->value), *end = words.text + sizeof words.text;
 
-    at += put_coding(at, (size_t)(end - at), "keys", &config->key);
-    at += put_coding(at, (size_t)(end - at), ", values", &config->value);
     if (retention->max_tokens > 0)
         at +=
             snprintf(at, (size_t)(end - at), ", %s over %u tokens with %u sinks",
                      snug_kv_retention_name(retention->kind), retention->max_tokens, retention->sink_tokens);
-    if (snug_kv_format_is_coded(config->key.format) || snug_kv_format_is_coded(config->value.format))
+    if (snug_kv_config_has_codes(config))
         snprintf(at, (size_t)(end - at), ", the first %u and the newest %u tokens exact",
                  config->first_exact_tokens, config->recent_exact_tokens);
     return words;
+}
+
+static config_words layer_words(const snug_kv_config *config, uint32_t layer)
+{
+    const snug_kv_coding key = snug_kv_config_key(config, layer);
+    const snug_kv_coding value = snug_kv_config_value(config, layer);
+    config_words words = { "" };
+
+    (void)put_codings(&words, &key, &value);
+    return words;
+}
+
+/* Where two configs differ: in all layers, or in the first that is not as all are in one of them. */
+static snug_status fail_config(const snug_kv_config *saved, const snug_kv_config *wanted, snug_error *error)
+{
+    config_words was = words_of(saved), is = words_of(wanted);
+    char layer[24] = "";
+
+    for (uint32_t i = 0; i < SNUG_KV_LAYERS_MAX && strcmp(was.text, is.text) == 0; i++) {
+        was = layer_words(saved, i);
+        is = layer_words(wanted, i);
+        snprintf(layer, sizeof layer, "layer %u of ", i);
+    }
+    SNUG_FAIL(error, SNUG_ERR_ARGUMENT,
+              "%sthe cache was saved as %s; it is to be loaded as %s: give the options it was saved with",
+              layer, was.text, is.text);
 }
 
 static snug_status check_cache(const snug_kv *kv, const cache_head *head, snug_error *error)
@@ -251,9 +286,7 @@ static snug_status check_cache(const snug_kv *kv, const cache_head *head, snug_e
         SNUG_FAIL(error, SNUG_ERR_ARGUMENT, "the saved cache has %u layers, the model %u", head->layer_count,
                   kv->layer_count);
     if (memcmp(&head->config, &kv->config, sizeof kv->config) != 0)
-        SNUG_FAIL(error, SNUG_ERR_ARGUMENT,
-                  "the cache was saved as %s; it is to be loaded as %s: give the options it was saved with",
-                  words_of(&head->config).text, words_of(&kv->config).text);
+        return fail_config(&head->config, &kv->config, error);
     if (head->tokens > head->written)
         SNUG_FAIL(error, SNUG_ERR_CORRUPT, NOT_ONE "%u of %u tokens", head->tokens, head->written);
     if (head->written > kv->context_tokens)
@@ -279,9 +312,11 @@ static bool has_what_is_needed(const snug_kv_store *store, const snug_kv_side *s
     return true;
 }
 
-static const snug_kv_coding *coding_at_first(const snug_kv *kv, int which)
+static snug_kv_coding coding_at_first(const snug_kv *kv, const snug_kv_store *store, int which)
 {
-    return which == 0 ? &kv->config.key : &kv->config.value;
+    const uint32_t layer = (uint32_t)(store - kv->store);
+
+    return which == 0 ? snug_kv_config_key(&kv->config, layer) : snug_kv_config_value(&kv->config, layer);
 }
 
 /* An empty layer as it was made, whatever it has been demoted to since. */
@@ -290,12 +325,13 @@ static void restart(const snug_kv *kv, snug_kv_store *store)
     bool has_codes = false;
 
     for (int s = 0; s < 2; s++) {
+        const snug_kv_coding first = coding_at_first(kv, store, s);
         snug_kv_side *side = side_of(store, s);
 
-        if (side->has_codes && !snug_kv_format_is_coded(coding_at_first(kv, s)->format)) {
+        if (side->has_codes && !snug_kv_format_is_coded(first.format)) {
             snug_kv_side_release_codes(side);
             side->has_codes = false;
-            side->coding = *coding_at_first(kv, s);
+            side->coding = first;
             side->exact = snug_kv_rule_places(&store->rule);
         }
         has_codes |= side->has_codes;
@@ -344,16 +380,16 @@ static bool widths_are_sound(const snug_kv_side *side, uint32_t most)
 static snug_status set_format(snug_kv *kv, snug_kv_store *store, int which, const layer_head *head,
                               snug_error *error)
 {
-    const snug_kv_coding *first = coding_at_first(kv, which);
+    const snug_kv_coding first = coding_at_first(kv, store, which);
     const bool is_demoted =
-        first->format == SNUG_KV_FORMAT_F16 && head->format[which] == SNUG_KV_FORMAT_PLANES;
-    const uint32_t most = is_demoted ? 8 : first->bits;
+        first.format == SNUG_KV_FORMAT_F16 && head->format[which] == SNUG_KV_FORMAT_PLANES;
+    const uint32_t most = is_demoted ? 8 : first.bits;
     const uint32_t bits = head->bits[which];
     snug_kv_side *side = side_of(store, which);
 
-    if (!is_demoted && head->format[which] != (uint32_t)first->format)
+    if (!is_demoted && head->format[which] != (uint32_t)first.format)
         SNUG_FAIL(error, SNUG_ERR_CORRUPT, NOT_ONE "format %u in the place of %d", head->format[which],
-                  (int)first->format);
+                  (int)first.format);
     if (is_demoted)
         SNUG_TRY(become_coded(kv, store, side, head, error));
     if (!side->has_codes)

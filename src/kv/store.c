@@ -5,8 +5,53 @@
  */
 #include "kv/parts.h"
 
+#include <stdio.h>
+#include <string.h>
+
 #include "base/size.h"
 #include "base/status.h"
+
+/* Keys and values of one layer as the config has them. `whose`: "" or " of layer 3". */
+static snug_status check_codings(const snug_kv_config *config, uint32_t index, const snug_kv_layer *layer,
+                                 const char *whose, snug_error *error)
+{
+    const snug_kv_coding key = snug_kv_config_key(config, index);
+    const snug_kv_coding value = snug_kv_config_value(config, index);
+    char name[32];
+
+    snprintf(name, sizeof name, "keys%s", whose);
+    SNUG_TRY(snug_kv_coding_check(&key, name, layer->head_dim, error));
+    snprintf(name, sizeof name, "values%s", whose);
+    SNUG_TRY(snug_kv_coding_check(&value, name, layer->head_dim, error));
+    if ((key.format == SNUG_KV_FORMAT_F32) != (value.format == SNUG_KV_FORMAT_F32))
+        SNUG_FAIL(error, SNUG_ERR_UNSUPPORTED, "keys%s as %s and values as %s: f32 is for both or for none",
+                  whose, snug_kv_format_name(key.format), snug_kv_format_name(value.format));
+    return SNUG_OK;
+}
+
+/* Formats that layers have of their own. */
+static snug_status check_layers(const snug_kv_shape *shape, const snug_kv_config *config, snug_error *error)
+{
+    for (uint32_t i = 0; i < SNUG_KV_LAYERS_MAX; i++) {
+        char whose[16];
+
+        if (!snug_kv_config_names_layer(config, i))
+            continue;
+        if (i >= shape->layer_count)
+            SNUG_FAIL(error, SNUG_ERR_ARGUMENT,
+                      "layer %u was given a cache format of its own; this model has the layers 0 to %u", i,
+                      shape->layer_count - 1);
+        if (shape->layer[i].is_shared)
+            SNUG_FAIL(
+                error, SNUG_ERR_ARGUMENT,
+                "layer %u was given a cache format of its own, but it keeps nothing: it reads what layer "
+                "%u keeps, which can have one",
+                i, shape->layer[i].source);
+        snprintf(whose, sizeof whose, " of layer %u", i);
+        SNUG_TRY(check_codings(config, i, &shape->layer[i], whose, error));
+    }
+    return SNUG_OK;
+}
 
 static snug_status check_options(const snug_kv_shape *shape, const snug_kv_options *options,
                                  snug_error *error)
@@ -19,15 +64,9 @@ static snug_status check_options(const snug_kv_shape *shape, const snug_kv_optio
 
         SNUG_ASSERT(layer->head_dim <= SNUG_HEAD_DIM_MAX && layer->kv_head_count > 0);
         SNUG_ASSERT(!layer->is_shared || (layer->source < i && !shape->layer[layer->source].is_shared));
-        SNUG_TRY(snug_kv_coding_check(&options->config.key, "keys", layer->head_dim, error));
-        SNUG_TRY(snug_kv_coding_check(&options->config.value, "values", layer->head_dim, error));
+        SNUG_TRY(check_codings(&options->config, SNUG_KV_LAYERS_MAX, layer, "", error));
     }
-    if ((options->config.key.format == SNUG_KV_FORMAT_F32) !=
-        (options->config.value.format == SNUG_KV_FORMAT_F32))
-        SNUG_FAIL(error, SNUG_ERR_UNSUPPORTED, "keys as %s and values as %s: f32 is for both or for none",
-                  snug_kv_format_name(options->config.key.format),
-                  snug_kv_format_name(options->config.value.format));
-    return SNUG_OK;
+    return check_layers(shape, &options->config, error);
 }
 
 static uint64_t table_bytes(uint32_t layer_count)
@@ -51,17 +90,6 @@ snug_status snug_kv_estimate(uint64_t *bytes_out, const snug_kv_shape *shape, co
     return SNUG_OK;
 }
 
-static snug_kv_config resolve(const snug_kv_config *config)
-{
-    snug_kv_config resolved = *config;
-
-    resolved.key = snug_kv_coding_resolve(&config->key);
-    resolved.value = snug_kv_coding_resolve(&config->value);
-    if (resolved.retention.kind == SNUG_KV_RETENTION_AUTO)
-        resolved.retention.kind = SNUG_KV_RETENTION_ALL;
-    return resolved;
-}
-
 snug_status snug_kv_create(snug_kv **kv_out, const snug_kv_shape *shape, snug_memory *memory,
                            const snug_kernels *kernels, const snug_kv_options *options, snug_error *error)
 {
@@ -77,7 +105,7 @@ snug_status snug_kv_create(snug_kv **kv_out, const snug_kv_shape *shape, snug_me
     kv->layer_count = shape->layer_count;
     kv->memory = memory;
     kv->kernels = kernels;
-    kv->config = resolve(&options->config);
+    kv->config = snug_kv_config_resolve(&options->config);
     kv->first_exact_tokens = kv->config.first_exact_tokens;
     kv->recent_exact_tokens = kv->config.recent_exact_tokens;
     kv->context_tokens = options->context_tokens;
@@ -268,12 +296,45 @@ static uint32_t bits_of(const snug_kv_coding *coding)
     return coding->format == SNUG_KV_FORMAT_F32 ? 32 : 16;
 }
 
-static void take_fewer(snug_kv_coding *coding, const snug_kv_side *side)
+/* A side as it is now: the fewest bits that any of its codes have. */
+static snug_kv_coding coding_now(const snug_kv_side *side)
 {
-    if (bits_of(&side->coding) < bits_of(coding))
-        *coding = side->coding;
-    if (side->has_codes && snug_kv_side_fewest_bits(side) < bits_of(coding))
-        coding->bits = snug_kv_side_fewest_bits(side);
+    snug_kv_coding coding = side->coding;
+
+    if (side->has_codes)
+        coding.bits = snug_kv_side_fewest_bits(side);
+    return coding;
+}
+
+static void take_fewer(snug_kv_coding *coding, const snug_kv_side *side, bool is_first)
+{
+    const snug_kv_coding now = coding_now(side);
+
+    if (is_first || bits_of(&now) < bits_of(coding))
+        *coding = now;
+}
+
+/* What all layers are, and what some are instead. */
+static void read_formats(snug_kv_config *config, const snug_kv *kv)
+{
+    bool is_first = true;
+
+    for (uint32_t i = 0; i < kv->layer_count; i++) {
+        if (kv->store[i].shape.is_shared)
+            continue;
+        take_fewer(&config->key, &kv->store[i].key, is_first);
+        take_fewer(&config->value, &kv->store[i].value, is_first);
+        is_first = false;
+    }
+    memset(config->layer, 0, sizeof config->layer);
+    for (uint32_t i = 0; i < kv->layer_count && i < SNUG_KV_LAYERS_MAX; i++) {
+        const snug_kv_coding key = coding_now(&kv->store[i].key);
+        const snug_kv_coding value = coding_now(&kv->store[i].value);
+
+        if (!kv->store[i].shape.is_shared)
+            snug_kv_config_set_layer(config, i, &key, &value);
+    }
+    *config = snug_kv_config_resolve(config); /* where they are the same they are not their own */
 }
 
 void snug_kv_read_info(snug_kv_info *info_out, const snug_kv *kv)
@@ -282,14 +343,13 @@ void snug_kv_read_info(snug_kv_info *info_out, const snug_kv *kv)
 
     info.config.first_exact_tokens = kv->first_exact_tokens;
     info.config.recent_exact_tokens = kv->recent_exact_tokens;
+    read_formats(&info.config, kv);
     for (uint32_t i = 0; i < kv->layer_count; i++) {
         const snug_kv_store *store = &kv->store[i];
         const uint32_t coded = (store->coded_end - store->first_tiles) * SNUG_TILE_TOKENS;
 
         if (store->shape.is_shared)
             continue;
-        take_fewer(&info.config.key, &store->key);
-        take_fewer(&info.config.value, &store->value);
         info.token_bytes += token_bytes(&store->key) + token_bytes(&store->value);
         if (store->has_codes && coded > info.coded_tokens)
             info.coded_tokens = coded;

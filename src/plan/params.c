@@ -50,7 +50,7 @@ void snug_memory_generation_params(snug_generation_params *out, const snug_plan 
                              : plan->is_tight                     ? plan->most_bytes
                                                                   : plan->planned_bytes;
     const uint32_t longest = tokens_within(plan, model, allowed);
-    const bool is_coded = has_codes(&kv->key) || has_codes(&kv->value);
+    const bool is_coded = snug_kv_config_has_codes(kv);
 
     /* The last token of an answer is never put into the cache. */
     out->max_tokens = longest > 0 && longest >= plan->prompt_tokens ? longest - plan->prompt_tokens + 1 : 0;

@@ -54,7 +54,8 @@ snug_kv_config snug_plan_config_of(const snug_kv_config *kv, snug_plan_bits bits
 
     config.key = coding_of(bits.key);
     config.value = coding_of(bits.value);
-    if (bits.key < 16 || bits.value < 16) {
+    memcpy(config.layer, kv->layer, sizeof config.layer);
+    if (snug_kv_config_has_codes(&config)) {
         config.first_exact_tokens = SNUG_KV_FIRST_EXACT_DEFAULT;
         config.recent_exact_tokens = SNUG_KV_RECENT_EXACT_DEFAULT;
     }
@@ -80,7 +81,8 @@ typedef struct search {
 static bool has_open_format(const search *s)
 {
     return s->options->kv.key.format == SNUG_KV_FORMAT_AUTO &&
-           s->options->kv.value.format == SNUG_KV_FORMAT_AUTO && !s->model->kernels.exact;
+           s->options->kv.value.format == SNUG_KV_FORMAT_AUTO &&
+           !snug_kv_config_has_layers(&s->options->kv) && !s->model->kernels.exact;
 }
 
 static void tell(const search *s, const snug_plan *plan, bool fits)

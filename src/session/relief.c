@@ -67,7 +67,7 @@ snug_status snug_relief_init(snug_session *session, const snug_session_options *
     snug_relief *relief = &session->relief;
 
     relief->is_on = true;
-    relief->keeps_format = options->keeps_format;
+    relief->keeps_format = options->keeps_format || snug_kv_config_has_layers(&options->kv);
     relief->keeps_chunk = options->keeps_chunk;
     relief->chunk_most = session->prefill_chunk;
     relief->first = *snug_kv_made_of(session->kv);
@@ -307,6 +307,7 @@ static uint64_t slide(snug_session *session, uint64_t *promised_out)
     snug_kv_read_info(&info, session->kv);
     config.key = info.config.key;
     config.value = info.config.value;
+    memcpy(config.layer, info.config.layer, sizeof config.layer);
     config.retention = (snug_kv_retention){ .kind = SNUG_KV_RETENTION_ROTATING,
                                             .max_tokens = session->tokens / 2 / 64 * 64,
                                             .sink_tokens = WINDOW_SINK_TOKENS };

@@ -14,7 +14,7 @@
 #include "os/replace.h"
 
 #define MAGIC   "SNUG-KV\n"
-#define VERSION 2
+#define VERSION 3
 
 /* In the file as it is here, little-endian. */
 typedef struct file_head {

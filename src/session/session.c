@@ -112,7 +112,7 @@ snug_status snug_session_create(snug_session **session_out, const snug_model *mo
 static bool is_cache_set(const snug_kv_config *kv)
 {
     return kv->key.format != SNUG_KV_FORMAT_AUTO || kv->value.format != SNUG_KV_FORMAT_AUTO ||
-           kv->retention.kind != SNUG_KV_RETENTION_AUTO;
+           kv->retention.kind != SNUG_KV_RETENTION_AUTO || snug_kv_config_has_layers(kv);
 }
 
 snug_status snug_session_create_adaptive(snug_session **session_out, snug_plan *plan_out,

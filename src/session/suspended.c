@@ -14,7 +14,7 @@
 #include "base/status.h"
 
 #define MAGIC   "SNUG-SU\n"
-#define VERSION 1
+#define VERSION 2
 
 /* In the file as it is here, little-endian; then the note, the ids, the checksum, the cache file. */
 typedef struct file_head {
@@ -41,12 +41,13 @@ typedef struct file_head {
     uint32_t max_tokens;
     uint32_t ignore_eos;
     uint32_t show_special;
-    snug_kv_config kv; /* 11 numbers of 32 bits */
+    snug_kv_config kv; /* 11 numbers of 32 bits, and bytes of its layers */
     char family[28];
     char reason[260];
 } file_head;
 
-_Static_assert(sizeof(file_head) == 88 + 11 * 4 + 11 * 4 + 28 + 260, "no padding in the file");
+_Static_assert(sizeof(file_head) == 88 + 11 * 4 + 11 * 4 + 6 * SNUG_KV_LAYERS_MAX + 28 + 260,
+               "no padding in the file");
 _Static_assert(sizeof(file_head) % 8 == 0, "what follows is aligned");
 
 struct snug_suspended {

@@ -39,6 +39,40 @@ refuses 2 '--kv-sinks 100 must be less than --max-kv-size 100' \
 refuses 2 '--kv-sinks 4 (the default) must be less than --max-kv-size 4' bench -m "$model" --max-kv-size 4
 refuses 2 '--max-kv-size takes a whole number from 1 up to 4294967295, not "0"' "${story[@]}" --max-kv-size 0
 
+# Layers of their own.
+refuses 2 '--kv-layers: "0-1" is not LAYERS=FORMAT, as in 0-1=8/8 or 12=f16' "${story[@]}" --kv-layers 0-1
+refuses 2 '--kv-layers: "-1=8" is not LAYERS=FORMAT, as in 0-1=8/8 or 12=f16' "${story[@]}" --kv-layers=-1=8
+sentence='a layer takes bits as N or K/V (2, 3, 4, 5, 6, 8 or 16), f16, planes:BITS or affine:BITS:GROUP'
+refuses 2 "--kv-layers: \"2=7\": $sentence, not \"7\"" "${story[@]}" --kv-layers 0=8,2=7
+refuses 2 "--kv-layers: \"2=\": $sentence, not \"\"" "${story[@]}" --kv-layers 0=8,2=
+refuses 2 "--kv-layers: \"2=affine:4:48\": $sentence, not \"affine:4:48\"" \
+    plan -m "$model" --kv-layers 2=affine:4:48
+refuses 2 '--kv-layers: "2=8": layer 2 has been given a format before' "${story[@]}" --kv-layers 1-3=4/3,2=8
+refuses 2 '--kv-layers: "3-1=8": the layers 3 to 1 go backwards' bench -m "$model" --kv-layers 3-1=8
+sentence='layers are numbered from 0, and 127 is the last that can have a format of its own'
+refuses 2 "--kv-layers: \"0-128=8\": $sentence" "${story[@]}" --kv-layers 0-128=8
+refuses 2 'layer 4 was given a cache format of its own; this model has the layers 0 to 3' \
+    "${story[@]}" --kv-layers 3-4=8
+refuses 2 '--kv simple keeps keys and values as f16; --kv quantized has fewer bits' \
+    "${story[@]}" --kv simple --kv-layers 0=8
+sentence='--kv-layers is for one cache, --kv-formats for several: give the layers with each format, as in'
+refuses 2 "$sentence planes:4/4+0-1=8/8" \
+    perplexity -m "$model" --text "$0" --kv-layers 0=8 --kv-formats planes:4
+run "${story[@]}" --max-tokens 300 --kv-layers 0=8/4,2-3=affine:4/3:32 --kv-tail 64
+is 'others are f16' "$(json kv.layers.1.key.format) $(json kv.layers.1.key.bits)" 'f16 16'
+is 'keys of a layer' "$(json kv.layers.0.key.format) $(json kv.layers.0.key.bits)" 'planes 8'
+is 'its values' "$(json kv.layers.0.value.bits) $(json kv.layers.0.value.widths.1.bits)" '4 4'
+is 'the last layer' "$(json kv.layers.3.value.format) $(json kv.layers.3.value.bits)" 'affine 3'
+is 'as it was asked for' "$(json plan.kv.layers) $(json kv.kind)" '0=8/4,2-3=affine:4/3:32 quantized'
+is 'predicted so' "$(json memory.predicted_by_use.kv)" "$(json kv.bytes)"
+run "${story[@]}" --max-tokens 300 --kv-bits 8/4
+whole=$(json text)
+run "${story[@]}" --max-tokens 300 --kv-layers 0-3=8/4
+is 'every layer so is all of it so' "$(json text) $(json kv.bits.key)" "$whole 8"
+run generate -m "$model" -p "$prompt" --verbose --ignore-eos --max-tokens 300 --kv-bits 4 --kv-layers 3=f16
+has 'a line for what layers hold' "$err" '         layers 0-2 each 4/4: 253 tokens in 16 bits, 64 in 4 bits; '
+has 'and for the one that is not so' "$err" '         layer 3 f16: '
+
 # The model: 4 layers, 1 KV head of 64 values; a token takes 4 x 2 x 64 x 2 bytes, a tile of 64 tokens 64 KiB.
 run "${story[@]}" --max-tokens 10 --no-adaptive-memory
 is 'simple' "$(json kv.kind) $(json kv.bits.key) $(json kv.bytes_per_token)" 'simple 16 1024'

@@ -38,10 +38,17 @@ run "${measure[@]}" --kv-formats f16 --recall "$work/recall.json" --json
 is 'recall' "$(json results.0.recall) $(json results.0.recall_reference)" '0.5 0.5'
 
 refuses 2 'perplexity needs --text FILE: what to measure on' perplexity -m "$model"
-sentence='is not f16, f32, planes:BITS or affine:BITS:GROUP, with BITS as N or K/V'
+sentence='is not f16, f32, planes:BITS or affine:BITS:GROUP, with BITS as N or K/V, and perhaps'
+sentence="$sentence +LAYERS=FORMAT"
 for name in q4_0 planes:7 planes:8/ planes:8:64 affine:4:48 f16:8 planes: ''; do
     refuses 2 "--kv-formats: \"$name\" $sentence" "${measure[@]}" --kv-formats "$name"
 done
+refuses 2 '--kv-formats: "0=8": layer 0 has been given a format before' \
+    "${measure[@]}" --kv-formats planes:4+0-1=6+0=8
+run "${measure[@]}" --json --kv-tail 64 --kv-formats planes:8,planes:4+0-3=8,planes:4+0-1=8
+is 'all layers' "$(json results.1.kld_mean)" "$(json results.0.kld_mean)"
+less=$(json results.2.kld_mean)
+[ "$less" != "$(json results.0.kld_mean)" ] || fail 'some layers' "$less"
 run "${measure[@]}" --kv-formats planes:8 --context 256
 is 'a window that the tail covers' "$status" 2
 has 'says so' "$err" 'nearly nothing would be tested: raise --context or lower --kv-tail and --kv-sinks'

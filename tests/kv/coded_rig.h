@@ -75,6 +75,16 @@ void assert_same_from(const rig *a, const rig *b, uint32_t token);
     {                                                                                                        \
         SNUG_KV_RETENTION_CHUNKED, n, 0                                                                      \
     }
+/* The end of a config: no layer has a format of its own. */
+#define ALIKE                                                                                                \
+    {                                                                                                        \
+        {                                                                                                    \
+            { 0, 0, 0 },                                                                                     \
+            {                                                                                                \
+                0, 0, 0                                                                                      \
+            }                                                                                                \
+        }                                                                                                    \
+    }
 
 extern const coded_case cases[];
 extern const size_t case_count;

@@ -228,7 +228,7 @@ static void takes_what_was_estimated(void **state)
  * ends in had not become codes. */
 static void rewinds_into_codes(void **state)
 {
-    static const coded_case c = { "rewound", { PLANES(8), PLANES(8), 16, 64, ALL }, 64, 0 };
+    static const coded_case c = { "rewound", { PLANES(8), PLANES(8), 16, 64, ALL, ALIKE }, 64, 0 };
     static const uint32_t ends[] = { 690, 640, 500, 320, 321, 100, 64, 30 };
     const size_t width = HEADS * c.head_dim;
 
@@ -268,7 +268,7 @@ static void demoted_is_encoded_at_that_width(void **state)
     for (size_t k = 0; k < SNUG_COUNT(retentions) * SNUG_COUNT(steps); k++) {
         const uint32_t *step = steps[k % SNUG_COUNT(steps)];
         coded_case from = {
-            "from 8", { PLANES(8), PLANES(8), 16, 64, retentions[k / SNUG_COUNT(steps)] }, 80, 0
+            "from 8", { PLANES(8), PLANES(8), 16, 64, retentions[k / SNUG_COUNT(steps)], ALIKE }, 80, 0
         };
         coded_case to = from;
         const size_t last = (TOKENS - 100) * (size_t)HEADS * from.head_dim;
@@ -305,8 +305,8 @@ static void demoted_is_encoded_at_that_width(void **state)
 
 static void one_side_or_layer_is_demoted_alone(void **state)
 {
-    static const coded_case c = { "keys only", { PLANES(8), PLANES(6), 0, 0, ALL }, 64, 0 };
-    static const coded_case affine = { "affine", { AFFINE(8, 64), PLANES(6), 0, 0, ALL }, 64, 0 };
+    static const coded_case c = { "keys only", { PLANES(8), PLANES(6), 0, 0, ALL, ALIKE }, 64, 0 };
+    static const coded_case affine = { "affine", { AFFINE(8, 64), PLANES(6), 0, 0, ALL, ALIKE }, 64, 0 };
     const snug_kv_target keys = { .struct_size = sizeof keys, .key_bits = 3 };
     const snug_kv_target beyond = { .struct_size = sizeof beyond, .first_layer = 1, .layer_count = 2 };
     snug_kv_info info = { .struct_size = sizeof info };
@@ -340,12 +340,12 @@ static void refuses_with_a_sentence(void **state)
         uint32_t head_dim;
         const char *says;
     } bad[] = {
-        { { PLANES(7), F16, 0, 0, ALL }, 64, "keys in 7 bits: planes has 2, 3, 4, 5, 6 and 8" },
-        { { F16, AFFINE(4, 48), 0, 0, ALL }, 64, "groups of 48" },
-        { { AFFINE(4, 64), F16, 0, 0, ALL }, 80, "do not divide this model's heads of 80" },
-        { { PLANES(4), { SNUG_KV_FORMAT_F32, 0, 0 }, 0, 0, ALL }, 64, "f32 is for both or for none" },
-        { { { SNUG_KV_FORMAT_F16, 4, 0 }, F16, 0, 0, ALL }, 64, "no choice of bits" },
-        { { { (snug_kv_format)9, 4, 0 }, F16, 0, 0, ALL }, 64, "format 9" },
+        { { PLANES(7), F16, 0, 0, ALL, ALIKE }, 64, "keys in 7 bits: planes has 2, 3, 4, 5, 6 and 8" },
+        { { F16, AFFINE(4, 48), 0, 0, ALL, ALIKE }, 64, "groups of 48" },
+        { { AFFINE(4, 64), F16, 0, 0, ALL, ALIKE }, 80, "do not divide this model's heads of 80" },
+        { { PLANES(4), { SNUG_KV_FORMAT_F32, 0, 0 }, 0, 0, ALL, ALIKE }, 64, "f32 is for both or for none" },
+        { { { SNUG_KV_FORMAT_F16, 4, 0 }, F16, 0, 0, ALL, ALIKE }, 64, "no choice of bits" },
+        { { { (snug_kv_format)9, 4, 0 }, F16, 0, 0, ALL, ALIKE }, 64, "format 9" },
     };
 
     (void)state;

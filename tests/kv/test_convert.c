@@ -14,7 +14,7 @@
 #include "base/status.h"
 #include "tests/kv/coded_rig.h"
 
-static const coded_case f16_case = { "f16", { F16, F16, 0, 0, ALL }, 64, 0 };
+static const coded_case f16_case = { "f16", { F16, F16, 0, 0, ALL, ALIKE }, 64, 0 };
 
 static coded_case with_shape_of(const coded_case *form, const coded_case *shape)
 {
@@ -89,8 +89,8 @@ static void from_codes_it_is_what_the_codes_say(void **state)
 
 static void what_was_given_up_is_not_made_up(void **state)
 {
-    static const coded_case rotating = { "rotating", { F16, F16, 0, 0, ROTATING(200, 4) }, 64, 0 };
-    static const coded_case narrower = { "narrower", { F16, F16, 0, 0, ROTATING(150, 4) }, 64, 0 };
+    static const coded_case rotating = { "rotating", { F16, F16, 0, 0, ROTATING(200, 4), ALIKE }, 64, 0 };
+    static const coded_case narrower = { "narrower", { F16, F16, 0, 0, ROTATING(150, 4), ALIKE }, 64, 0 };
     snug_error error = { SNUG_OK, "" };
     rig from, to;
 
@@ -121,7 +121,7 @@ static void it_goes_back_as_far_as_the_old_one(void **state)
     (void)state;
     for (size_t i = 0; i < SNUG_COUNT(retentions) * SNUG_COUNT(windows) * SNUG_COUNT(backs); i++) {
         const coded_case c = { "f16",
-                               { F16, F16, 0, 0, retentions[i % SNUG_COUNT(retentions)] },
+                               { F16, F16, 0, 0, retentions[i % SNUG_COUNT(retentions)], ALIKE },
                                64,
                                windows[i / SNUG_COUNT(retentions) % SNUG_COUNT(windows)] };
         const uint32_t back = backs[i / SNUG_COUNT(retentions) / SNUG_COUNT(windows)];

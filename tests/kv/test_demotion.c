@@ -177,9 +177,9 @@ static void sides_and_widths_go_one_after_the_other(void **state)
 static void refuses_and_stays_as_it_was(void **state)
 {
     static const coded_case exact = {
-        "f32", { { SNUG_KV_FORMAT_F32, 0, 0 }, { SNUG_KV_FORMAT_F32, 0, 0 }, 0, 0, ALL }, 64, 0
+        "f32", { { SNUG_KV_FORMAT_F32, 0, 0 }, { SNUG_KV_FORMAT_F32, 0, 0 }, 0, 0, ALL, ALIKE }, 64, 0
     };
-    static const coded_case c = { "f16", { F16, F16, 0, 0, ALL }, 64, 0 };
+    static const coded_case c = { "f16", { F16, F16, 0, 0, ALL, ALIKE }, 64, 0 };
     const snug_kv_target target = { .struct_size = sizeof target, .key_bits = 8, .value_bits = 8 };
     snug_kv_demotion foreseen = { .struct_size = sizeof foreseen };
     snug_error error = { SNUG_OK, "" };

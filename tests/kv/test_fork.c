@@ -27,9 +27,9 @@ enum {
 };
 
 static const coded_case floats[] = {
-    { "f16", { F16, F16, 0, 0, ALL }, 64, 0 },
-    { "f16, rotating", { F16, F16, 0, 0, ROTATING(300, 10) }, 80, 0 },
-    { "f16, a window", { F16, F16, 0, 0, ALL }, 96, 150 },
+    { "f16", { F16, F16, 0, 0, ALL, ALIKE }, 64, 0 },
+    { "f16, rotating", { F16, F16, 0, 0, ROTATING(300, 10), ALIKE }, 80, 0 },
+    { "f16, a window", { F16, F16, 0, 0, ALL, ALIKE }, 96, 150 },
 };
 
 static const coded_case *case_at(size_t i)
@@ -401,7 +401,7 @@ static uint64_t anonymous_bytes(void)
 
 static void many_forks_take_only_what_each_adds(void **state)
 {
-    const coded_case c = { "f16", { F16, F16, 0, 0, ALL }, 128, 0 };
+    const coded_case c = { "f16", { F16, F16, 0, 0, ALL, ALIKE }, 128, 0 };
     snug_kv *kv[FORKS];
     uint64_t before, ledger, one;
     rig r;
@@ -454,7 +454,7 @@ static void use_fork(void *user, size_t part, uint32_t worker)
 
 static void two_threads_may_use_one_each(void **state)
 {
-    const coded_case c = { "f16", { F16, F16, 0, 0, ALL }, 64, 0 };
+    const coded_case c = { "f16", { F16, F16, 0, 0, ALL, ALIKE }, 64, 0 };
     both b;
     rig r;
 

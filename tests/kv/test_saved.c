@@ -16,10 +16,10 @@
 #include "tests/kv/coded_rig.h"
 
 static const coded_case exact_cases[] = {
-    { "f16", { F16, F16, 0, 0, ALL }, 64, 0 },
-    { "f16, a window", { F16, F16, 0, 0, ALL }, 80, 200 },
-    { "f16, rotating", { F16, F16, 0, 0, ROTATING(300, 10) }, 64, 0 },
-    { "f16, chunked", { F16, F16, 0, 0, CHUNKED(256) }, 64, 0 },
+    { "f16", { F16, F16, 0, 0, ALL, ALIKE }, 64, 0 },
+    { "f16, a window", { F16, F16, 0, 0, ALL, ALIKE }, 80, 200 },
+    { "f16, rotating", { F16, F16, 0, 0, ROTATING(300, 10), ALIKE }, 64, 0 },
+    { "f16, chunked", { F16, F16, 0, 0, CHUNKED(256), ALIKE }, 64, 0 },
 };
 
 static const coded_case *case_at(size_t i)
@@ -162,7 +162,7 @@ static void a_loaded_cache_goes_back_as_far(void **state)
 static void a_demoted_cache_stays_so(void **state)
 {
     static const uint32_t bits[][2] = { { 6, 5 }, { 4, 4 }, { 3, 2 }, { 8, 2 } };
-    const coded_case c = { "from 8", { PLANES(8), PLANES(8), 16, 64, ALL }, 80, 0 };
+    const coded_case c = { "from 8", { PLANES(8), PLANES(8), 16, 64, ALL, ALIKE }, 80, 0 };
 
     (void)state;
     for (size_t i = 0; i < SNUG_COUNT(bits); i++) {
@@ -216,7 +216,7 @@ static void a_cache_that_became_codes_stays_so(void **state)
 
     (void)state;
     for (size_t i = 0; i < 2 * SNUG_COUNT(kept); i++) {
-        const coded_case c = { "f16", { F16, F16, 0, 0, kept[i / 2] }, 64, 0 };
+        const coded_case c = { "f16", { F16, F16, 0, 0, kept[i / 2], ALIKE }, 64, 0 };
         rig before, after;
         buffer saved;
 

@@ -232,6 +232,11 @@ static const plan_case format_cases[] = {
       .context = 2048,
       .kv = { SIDES(PLANES, 4, 4, 0), .retention = { SNUG_KV_RETENTION_ROTATING, 700, 4 } } },
     { .folder = MINI, .context = 2048, .exact = true },
+    { .folder = MINI,
+      .context = 2048,
+      .kv = { SIDES(PLANES, 4, 4, 0),
+              .layer = { [0] = { { SNUG_KV_FORMAT_F16, 0, 0 }, { SNUG_KV_FORMAT_PLANES, 3, 0 } },
+                         [3] = { { SNUG_KV_FORMAT_AFFINE, 8, 64 }, { SNUG_KV_FORMAT_PLANES, 6, 0 } } } } },
 };
 
 static void the_prediction_holds_for_a_format(void **state)
@@ -268,8 +273,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         BOTH(0),    BOTH(1),    BOTH(2),    BOTH(3),    BOTH(4),   BOUNDED(0), BOUNDED(1),
         BOUNDED(2), BOUNDED(3), BOUNDED(4), BOUNDED(5), FORMAT(0), FORMAT(1),  FORMAT(2),
-        FORMAT(3),  FORMAT(4),  FORMAT(5),  FORMAT(6),  FORMAT(7), CHOICE(0),  CHOICE(1),
-        CHOICE(2),  CHOICE(3),  CHOICE(4),  CHOICE(5),  CHOICE(6),
+        FORMAT(3),  FORMAT(4),  FORMAT(5),  FORMAT(6),  FORMAT(7), FORMAT(8),  CHOICE(0),
+        CHOICE(1),  CHOICE(2),  CHOICE(3),  CHOICE(4),  CHOICE(5), CHOICE(6),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
