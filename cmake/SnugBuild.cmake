@@ -31,6 +31,7 @@ function(snug_library target)
         PUBLIC FILE_SET HEADERS BASE_DIRS ${PROJECT_SOURCE_DIR}/include FILES
         ${PROJECT_SOURCE_DIR}/include/snug/base.h
         ${PROJECT_SOURCE_DIR}/include/snug/catalog.h
+        ${PROJECT_SOURCE_DIR}/include/snug/conversation.h
         ${PROJECT_SOURCE_DIR}/include/snug/cpu.h
         ${PROJECT_SOURCE_DIR}/include/snug/hub.h
         ${PROJECT_SOURCE_DIR}/include/snug/kv.h

@@ -197,6 +197,14 @@ SNUG_API SNUG_MUST_CHECK snug_status snug_catalog_load_best(snug_loaded *loaded_
                                                             const snug_catalog_query *query,
                                                             const snug_load_options *options, char *why_out,
                                                             snug_error *error);
+/*
+ * A model and its tokenizer that were opened at `path` in the pool's ledger: the pool's from now on, and in
+ * use. The pool must not have loaded it. Errors: ARGUMENT, FULL, and those of reading the tokenizer's size:
+ * both stay the caller's.
+ */
+SNUG_API SNUG_MUST_CHECK snug_status snug_pool_adopt(snug_loaded *loaded_out, snug_pool *pool,
+                                                     const char *path, snug_model *model, snug_text *text,
+                                                     snug_error *error);
 /* The use is over; it stays loaded until its room is needed. */
 SNUG_API void snug_pool_release(snug_pool *pool, snug_loaded *loaded);
 

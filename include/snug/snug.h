@@ -7,6 +7,7 @@
 
 #include <snug/base.h>
 #include <snug/catalog.h>
+#include <snug/conversation.h>
 #include <snug/cpu.h>
 #include <snug/hub.h>
 #include <snug/kv.h>

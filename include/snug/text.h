@@ -126,6 +126,9 @@ typedef struct snug_chat_options {
     const char *variables_json;
     /* The local time that strftime_now() shows, seconds since 1970; 0: the template sees no clock. */
     int64_t now_unix;
+    /* The beginning of the assistant's answer, put behind its opening as it stands; NULL: none. It is text of
+     * a model: with guards_tokens special tokens in it stay text, too. */
+    const char *answer_begun;
 } snug_chat_options;
 
 /* Whether the model has a chat template that could be read; `error` (may be NULL) says why not. */

@@ -2,6 +2,8 @@
 /*
  * pool.c - loaded models. A model's bytes are what it maps and what the ledger grew by while it was loaded.
  */
+#include "catalog/pool.h"
+
 #include <snug/text.h>
 
 #include <stdio.h>
@@ -151,18 +153,31 @@ static snug_status make_room(snug_pool *pool, uint64_t bytes, const char *path, 
               snug_catalog_size(pool->budget_bytes).text);
 }
 
+/* A load, and who is asked before anything large is opened. */
+typedef struct pool_load {
+    const snug_load_options *options;
+    catalog_admit_fn admit; /* NULL: nobody */
+    void *user;
+} pool_load;
+
+static snug_status ask(const pool_load *load, const snug_model *model, uint64_t text_bytes, snug_error *error)
+{
+    return load->admit ? load->admit(load->user, model, text_bytes, error) : SNUG_OK;
+}
+
 /* Room is made when the headers say what it takes: what is closed for it is no part of the sums. */
-static snug_status open_parts(snug_pool *pool, pool_entry *entry, const char *path,
-                              const snug_load_options *options, snug_error *error)
+static snug_status open_parts(snug_pool *pool, pool_entry *entry, const char *path, const pool_load *load,
+                              snug_error *error)
 {
     const uint64_t before_model = snug_memory_read_all(pool->memory).used_bytes;
     uint64_t before_text, text_bytes, model_bytes;
 
-    SNUG_TRY(snug_model_open(&entry->model, pool->memory, path, &options->model, error));
+    SNUG_TRY(snug_model_open(&entry->model, pool->memory, path, &load->options->model, error));
     model_bytes = snug_memory_read_all(pool->memory).used_bytes - before_model;
     model_bytes += snug_checkpoint_mapped_bytes(entry->model->checkpoint);
     SNUG_TRY(snug_text_estimate_path(&text_bytes, pool->memory, path, error));
     SNUG_TRY(make_room(pool, model_bytes + text_bytes, path, error));
+    SNUG_TRY(ask(load, entry->model, text_bytes, error));
     before_text = snug_memory_read_all(pool->memory).used_bytes;
     SNUG_TRY(snug_text_open(&entry->text, pool->memory, path, error));
     entry->bytes = model_bytes + snug_memory_read_all(pool->memory).used_bytes - before_text;
@@ -211,13 +226,14 @@ static void hold(snug_loaded *out, snug_pool *pool, pool_entry *entry)
         (snug_loaded){ .model = entry->model, .text = entry->text, .place = (size_t)(entry - pool->entry) };
 }
 
-static snug_status open_entry(snug_pool *pool, pool_entry *entry, const char *path,
-                              const snug_load_options *options, snug_error *error)
+static snug_status open_entry(snug_pool *pool, pool_entry *entry, const char *path, const pool_load *load,
+                              snug_error *error)
 {
+    const snug_load_options *options = load->options;
     snug_status status;
 
     say(options, SNUG_LOAD_MAP, 0, 0);
-    status = open_parts(pool, entry, path, options, error);
+    status = open_parts(pool, entry, path, load, error);
     if (status == SNUG_OK && options->is_warm)
         status = warm(entry->model, options, error);
     if (status == SNUG_OK)
@@ -228,23 +244,25 @@ static snug_status open_entry(snug_pool *pool, pool_entry *entry, const char *pa
     return status;
 }
 
-static snug_status load_path(snug_loaded *out, snug_pool *pool, const char *path,
-                             const snug_load_options *options, snug_error *error)
+static snug_status load_path(snug_loaded *out, snug_pool *pool, const char *path, const pool_load *load,
+                             snug_error *error)
 {
     pool_entry *entry = find(pool, path);
 
-    if (!is_going(options))
+    if (!is_going(load->options))
         SNUG_FAIL(error, SNUG_ERR_CANCELLED, "stopped before anything was loaded");
     if (!entry) {
         entry = free_entry(pool);
         if (!entry)
             SNUG_FAIL(error, SNUG_ERR_FULL, "%d models are in use: no more can be loaded", POOL_MODELS_MAX);
-        SNUG_TRY(open_entry(pool, entry, path, options, error));
+        SNUG_TRY(open_entry(pool, entry, path, load, error));
         snprintf(entry->path, sizeof entry->path, "%s", path);
         pool->loads++;
+    } else {
+        SNUG_TRY(ask(load, entry->model, 0, error));
     }
     hold(out, pool, entry);
-    say(options, SNUG_LOAD_READY, 1, 0);
+    say(load->options, SNUG_LOAD_READY, 1, 0);
     return SNUG_OK;
 }
 
@@ -302,8 +320,9 @@ static snug_status resolve(char *path_out, size_t capacity, const snug_pool *poo
                           options, error);
 }
 
-snug_status snug_catalog_load(snug_loaded *loaded_out, snug_pool *pool, const char *name,
-                              const snug_load_options *options, snug_error *error)
+snug_status snug_pool_load(snug_loaded *loaded_out, snug_pool *pool, const char *name,
+                           const snug_load_options *options, catalog_admit_fn admit, void *user,
+                           snug_error *error)
 {
     const snug_load_options none = { .struct_size = sizeof none };
     snug_error own = { SNUG_OK, "" };
@@ -315,7 +334,13 @@ snug_status snug_catalog_load(snug_loaded *loaded_out, snug_pool *pool, const ch
     if (!error)
         error = &own;
     SNUG_TRY(resolve(path, sizeof path, pool, name, options, error));
-    return load_path(loaded_out, pool, path, options, error);
+    return load_path(loaded_out, pool, path, &(pool_load){ options, admit, user }, error);
+}
+
+snug_status snug_catalog_load(snug_loaded *loaded_out, snug_pool *pool, const char *name,
+                              const snug_load_options *options, snug_error *error)
+{
+    return snug_pool_load(loaded_out, pool, name, options, NULL, NULL, error);
 }
 
 snug_status snug_catalog_load_best(snug_loaded *loaded_out, snug_pool *pool, const snug_catalog_query *query,
@@ -347,7 +372,7 @@ snug_status snug_catalog_load_best(snug_loaded *loaded_out, snug_pool *pool, con
             resolve_source(path, sizeof path, pool, &pool->catalog->models[best.model].source[best.source],
                            pool->catalog->models[best.model].name, options, error);
         if (status == SNUG_OK)
-            status = load_path(loaded_out, pool, path, options, error);
+            status = load_path(loaded_out, pool, path, &(pool_load){ .options = options }, error);
     }
     snug_catalog_choice_destroy(choice);
     return status;
@@ -363,6 +388,38 @@ void snug_pool_release(snug_pool *pool, snug_loaded *loaded)
     entry->uses--;
     entry->used_at = ++pool->clock;
     *loaded = (snug_loaded){ .model = NULL };
+}
+
+snug_status snug_pool_adopt(snug_loaded *loaded_out, snug_pool *pool, const char *path, snug_model *model,
+                            snug_text *text, snug_error *error)
+{
+    uint64_t text_bytes;
+    pool_entry *entry;
+
+    SNUG_ASSERT(!find(pool, path));
+    if (strlen(path) >= sizeof entry->path)
+        SNUG_FAIL(error, SNUG_ERR_ARGUMENT, "the path of the model is longer than %zu bytes",
+                  sizeof entry->path - 1);
+    SNUG_TRY(snug_text_estimate_path(&text_bytes, pool->memory, path, error));
+    entry = free_entry(pool);
+    if (!entry)
+        SNUG_FAIL(error, SNUG_ERR_FULL, "%d models are in use: no more can be loaded", POOL_MODELS_MAX);
+    *entry = (pool_entry){ .model = model,
+                           .text = text,
+                           .bytes = snug_checkpoint_mapped_bytes(model->checkpoint) + text_bytes };
+    snprintf(entry->path, sizeof entry->path, "%s", path);
+    hold(loaded_out, pool, entry);
+    return SNUG_OK;
+}
+
+snug_memory *snug_pool_memory(const snug_pool *pool)
+{
+    return pool->memory;
+}
+
+const snug_catalog *snug_pool_catalog(const snug_pool *pool)
+{
+    return pool->catalog;
 }
 
 snug_status snug_pool_create(snug_pool **pool_out, snug_memory *memory, const snug_catalog *catalog,

@@ -270,6 +270,31 @@ snug_status snug_text_set_chat_template(snug_text *text, const char *source, siz
     return SNUG_OK;
 }
 
+/* The rendered conversation with what the assistant has said so far. */
+static snug_status add_answer(char **rendered, size_t *bytes, const snug_text *text,
+                              const snug_chat_options *options, snug_error *error)
+{
+    const snug_str begun = snug_str_from(options->answer_begun);
+    snug_buffer out = { .memory = text->memory };
+    snug_status status = snug_buffer_append(&out, (snug_str){ *rendered, *bytes }, error);
+
+    if (status == SNUG_OK)
+        status =
+            options->guards_tokens ? guard(&out, text, begun, error) : snug_buffer_append(&out, begun, error);
+    if (status == SNUG_OK)
+        status = snug_buffer_append(&out, (snug_str){ "", 1 }, error); /* terminated */
+    snug_memory_free(text->memory, *rendered);
+    *rendered = NULL;
+    *bytes = 0;
+    if (status != SNUG_OK) {
+        snug_buffer_deinit(&out);
+        return status;
+    }
+    *rendered = out.data;
+    *bytes = out.bytes - 1;
+    return SNUG_OK;
+}
+
 snug_status snug_text_chat(const snug_text *text, char **rendered_out, size_t *bytes_out,
                            const snug_message *messages, size_t message_count,
                            const snug_chat_options *options, snug_error *error)
@@ -294,6 +319,8 @@ snug_status snug_text_chat(const snug_text *text, char **rendered_out, size_t *b
         input.now_unix = options->now_unix;
         status = snug_template_render(rendered_out, bytes_out, text->chat, text->memory, &input, error);
     }
+    if (status == SNUG_OK && options->answer_begun)
+        status = add_answer(rendered_out, bytes_out, text, options, error);
     snug_buffer_deinit(&json);
     return status;
 }

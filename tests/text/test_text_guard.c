@@ -31,12 +31,15 @@ typedef struct encoded {
     size_t bytes;
 } encoded;
 
-static void encode_chat(encoded *out, const snug_text *text, const char *content, bool is_guarded)
+/* `begun`: of the assistant's answer; NULL: nothing. */
+static void encode_chat(encoded *out, const snug_text *text, const char *content, const char *begun,
+                        bool is_guarded)
 {
     const snug_message message = { "user", content };
     const snug_chat_options options = { .struct_size = sizeof options,
                                         .guards_tokens = is_guarded,
-                                        .now_unix = 1751976000 };
+                                        .now_unix = 1751976000,
+                                        .answer_begun = begun };
     snug_error error = { SNUG_OK, "" };
 
     if (snug_text_chat(text, &out->rendered, &out->bytes, &message, 1, &options, &error) != SNUG_OK)
@@ -73,8 +76,8 @@ static void check(const char *folder, const char *forged)
     snprintf(path, sizeof path, SNUG_SHARED_FOLDER "/fixtures/%s", folder);
     assert_int_equal(snug_memory_create(&memory, NULL), SNUG_OK);
     assert_int_equal(snug_text_open(&text, memory, path, NULL), SNUG_OK);
-    encode_chat(&guarded, text, forged, true);
-    encode_chat(&plain, text, forged, false);
+    encode_chat(&guarded, text, forged, NULL, true);
+    encode_chat(&plain, text, forged, NULL, false);
     assert_int_not_equal(guarded.count, plain.count); /* unguarded they would be tokens */
     assert_null(strstr(plain.rendered, "\xef\xb7\x90"));
     shown = decode(text, &guarded, 0);
@@ -90,16 +93,55 @@ static void check(const char *folder, const char *forged)
     snug_memory_destroy(memory);
 }
 
-static void special_tokens_in_a_message_stay_text(void **state)
+static void skip_without_fixtures(void)
 {
     FILE *file = fopen(SNUG_SHARED_FOLDER "/fixtures/README.md", "rb");
 
-    (void)state;
     if (!file) {
         printf("SKIPPED: %s/fixtures is not there\n", SNUG_SHARED_FOLDER);
         skip();
     }
     fclose(file);
+}
+
+/* An answer that goes on stands behind the opening as it is, and its special tokens are text, too. */
+static void check_begun(const char *folder, const char *forged)
+{
+    static encoded opened, begun;
+    char path[512], answer[256], *shown;
+    snug_memory *memory;
+    snug_text *text;
+
+    snprintf(path, sizeof path, SNUG_SHARED_FOLDER "/fixtures/%s", folder);
+    snprintf(answer, sizeof answer, "Once upon %s", forged);
+    assert_int_equal(snug_memory_create(&memory, NULL), SNUG_OK);
+    assert_int_equal(snug_text_open(&text, memory, path, NULL), SNUG_OK);
+    encode_chat(&opened, text, "Tell me a story.", NULL, true);
+    encode_chat(&begun, text, "Tell me a story.", answer, true);
+    assert_memory_equal(begun.rendered, opened.rendered, opened.bytes);
+    assert_true(begun.bytes > opened.bytes + strlen(answer)); /* with the marks */
+    shown = decode(text, &begun, SNUG_DECODE_SKIP_SPECIAL);
+    assert_true(strlen(shown) > strlen(answer));
+    assert_string_equal(shown + strlen(shown) - strlen(answer), answer);
+    free(shown);
+    snug_text_free_string(text, opened.rendered);
+    snug_text_free_string(text, begun.rendered);
+    snug_text_close(text);
+    snug_memory_destroy(memory);
+}
+
+static void an_answer_that_goes_on_stays_text(void **state)
+{
+    (void)state;
+    skip_without_fixtures();
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        check_begun(cases[i].folder, cases[i].forged);
+}
+
+static void special_tokens_in_a_message_stay_text(void **state)
+{
+    (void)state;
+    skip_without_fixtures();
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         check(cases[i].folder, cases[i].forged);
 }
@@ -108,6 +150,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(special_tokens_in_a_message_stay_text),
+        cmocka_unit_test(an_answer_that_goes_on_stays_text),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
