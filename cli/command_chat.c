@@ -16,6 +16,7 @@
 #include "cli/engine.h"
 #include "cli/input.h"
 #include "cli/line.h"
+#include "cli/moves.h"
 #include "cli/report.h"
 #include "cli/system.h"
 #include "cli/value.h"
@@ -23,9 +24,8 @@
 typedef struct chat {
     const cli_options *options;
     cli_engine engine;
-    cli_conversation conversation;
+    cli_moves moves; /* with the conversation */
     cli_buffer line;
-    cli_buffer answer;           /* of this turn */
     snug_generate_result result; /* of the last turn */
     uint64_t answers;
     const cli_stored *stored; /* goes on with this one; NULL: a new conversation */
@@ -33,9 +33,39 @@ typedef struct chat {
     cli_relief_log relief;
     bool is_left;
     bool is_suspended;
-    bool is_answer_lost; /* no memory for its text */
-    cli_exit status;     /* of the last thing that failed: the exit status when nobody is at the keyboard */
+    bool has_text;   /* of this answer something was printed */
+    cli_exit status; /* of the last thing that failed: the exit status when nobody is at the keyboard */
 } chat;
+
+static const snug_message *messages_of(const chat *talk, size_t *count_out)
+{
+    return snug_conversation_messages(talk->moves.conversation, count_out);
+}
+
+static size_t count_of(const chat *talk)
+{
+    size_t count;
+
+    (void)messages_of(talk, &count);
+    return count;
+}
+
+static bool has_system(const chat *talk)
+{
+    size_t count;
+    const snug_message *messages = messages_of(talk, &count);
+
+    return count > 0 && strcmp(messages[0].role, "system") == 0;
+}
+
+/* What it takes to go on, noted while there is memory for it. */
+static void prepare_note(chat *talk)
+{
+    size_t count;
+    const snug_message *messages = messages_of(talk, &count);
+
+    cli_suspend_prepare(&talk->note, &talk->engine, messages, count);
+}
 
 /* --- an answer ----------------------------------------------------------------------------------------- */
 
@@ -46,9 +76,8 @@ static bool on_token(void *user, uint32_t id, const char *text, size_t bytes)
     (void)id;
     cli_write(text, bytes);
     cli_flush();
-    if (!cli_buffer_add(&talk->answer, text, bytes))
-        talk->is_answer_lost = true;
-    return !talk->is_answer_lost && !cli_output_is_broken();
+    talk->has_text = talk->has_text || bytes > 0;
+    return !cli_output_is_broken();
 }
 
 static void on_relief(void *user, const snug_relief_event *event)
@@ -65,29 +94,10 @@ static void on_pressure(void *user, const snug_pressure_reading *reading)
     cli_report_pressure(&talk->engine, reading);
 }
 
-/* The whole conversation as ids. */
-static snug_status encode(const chat *talk, cli_ids *ids, snug_error *error)
+static snug_generate_options answer_options(chat *talk)
 {
-    const snug_chat_options guarded = { .struct_size = sizeof guarded, .guards_tokens = true };
-    const snug_text *text = talk->engine.text;
-    char *rendered;
-    size_t bytes;
-    snug_status status;
-
-    SNUG_TRY(snug_text_chat(text, &rendered, &bytes, talk->conversation.message, talk->conversation.count,
-                            &guarded, error));
-    status = cli_ids_alloc(ids, snug_text_encode_bound(text, bytes), error);
-    if (status == SNUG_OK)
-        status = snug_text_encode(text, ids->id, snug_text_encode_bound(text, bytes), &ids->count, rendered,
-                                  bytes, SNUG_ENCODE_GUARDED, error);
-    snug_text_free_string(text, rendered);
-    return status;
-}
-
-static snug_status generate(chat *talk, const cli_ids *ids, snug_error *error)
-{
-    snug_generate_options options = {
-        .struct_size = sizeof options,
+    return (snug_generate_options){
+        .struct_size = sizeof(snug_generate_options),
         .max_tokens = cli_given(talk->options, max_tokens) ? (uint32_t)talk->options->max_tokens : 0,
         .sample = cli_engine_sampling(&talk->engine),
         .keep_going = cli_keep_going,
@@ -98,22 +108,21 @@ static snug_status generate(chat *talk, const cli_ids *ids, snug_error *error)
         .user = talk,
         .on_recompute = talk->options->quiet ? NULL : cli_report_recompute,
     };
-    const uint32_t context = talk->engine.plan.context_tokens;
+}
 
-    if (ids->count >= context)
-        SNUG_FAIL(
-            error, SNUG_ERR_FULL,
-            "the context is full: with this message the conversation has %zu tokens, and the context holds "
-            "%u. Nothing was dropped, and the message was not added. /reset begins anew; /save FILE keeps "
-            "the conversation, and --context N (this model was made for %u) makes room for it",
-            ids->count, context, talk->engine.info.context_tokens);
+static snug_status generate(chat *talk, snug_error *error)
+{
+    snug_generate_options options = answer_options(talk);
+    snug_status status;
+
     /* Another draw for each answer, the same for the same conversation. */
-    options.sample.seed += talk->answers++;
-    cli_suspend_prepare(&talk->note, &talk->engine, &talk->conversation);
+    options.sample.seed += talk->answers;
+    prepare_note(talk);
     talk->result = (snug_generate_result){ .struct_size = sizeof talk->result };
     cli_interrupt_arm();
-    return snug_session_generate(&talk->result, talk->engine.session, talk->engine.text, ids->id, ids->count,
-                                 NULL, &options, error);
+    status = snug_conversation_answer(&talk->result, talk->moves.conversation, &options, error);
+    talk->answers += status != SNUG_ERR_FULL;
+    return status;
 }
 
 /* What the user should know about how it ended. */
@@ -130,44 +139,59 @@ static void say_how_it_ended(const chat *talk)
 
 static void fail(chat *talk, const snug_error *error)
 {
-    talk->status = cli_fail_error(error);
+    if (error->status == SNUG_ERR_FULL)
+        talk->status = cli_fail(
+            cli_exit_of(error->status),
+            "%s, and the message was not added. /reset begins anew; /save FILE keeps the conversation, and "
+            "--context N (this model was made for %u) makes room for it",
+            error->text, talk->engine.info.context_tokens);
+    else
+        talk->status = cli_fail_error(error);
+}
+
+static void leave_suspended(chat *talk)
+{
+    if (talk->stored)
+        (void)cli_stored_remove(talk->stored); /* the newer one has it all */
+    talk->is_left = talk->is_suspended = true;
 }
 
 /* To disk, and leave: true when it is there. */
 static bool suspend(chat *talk, const char *reason)
 {
     cli_suspension suspension;
-    const cli_exit status = cli_suspend(&suspension, &talk->engine, &talk->note, reason);
 
-    if (status != CLI_SUSPENDED)
+    if (cli_moves_is_on_disk(&talk->moves))
+        cli_moves_say_where(&talk->moves);
+    else if (cli_suspend(&suspension, &talk->engine, &talk->note, reason) != CLI_SUSPENDED)
         return false;
-    if (talk->stored)
-        (void)cli_stored_remove(talk->stored); /* the newer one has it all */
-    talk->is_left = talk->is_suspended = true;
+    leave_suspended(talk);
     return true;
+}
+
+static bool can_be_suspended(const chat *talk)
+{
+    snug_unfinished unfinished = { .struct_size = sizeof unfinished };
+
+    return cli_moves_is_on_disk(&talk->moves) || snug_session_unfinished(talk->engine.session, &unfinished);
 }
 
 /* After an answer, whole or not: `before` messages were there without it and its question. */
 static void end_answer(chat *talk, size_t before, snug_status status, snug_error *error)
 {
     const bool is_memory_out = status == SNUG_ERR_OVER_LIMIT || status == SNUG_ERR_NO_MEMORY;
-    snug_unfinished unfinished = { .struct_size = sizeof unfinished };
 
-    if (talk->answer.bytes > 0 || status == SNUG_OK)
+    talk->engine.session = snug_conversation_session(talk->moves.conversation);
+    if (talk->has_text || status == SNUG_OK)
         cli_print("\n");
     cli_flush();
-    if (status == SNUG_ERR_CANCELLED) /* while the prompt was read: no answer, but the message stands */
-        status = SNUG_OK;
-    if (is_memory_out && snug_session_unfinished(talk->engine.session, &unfinished)) {
+    if (is_memory_out && can_be_suspended(talk)) {
         cli_note("%s", error->text);
         if (suspend(talk, error->text))
             return;
     }
-    if (status == SNUG_OK && (talk->is_answer_lost || !cli_buffer_add(&talk->answer, "", 0) ||
-                              !cli_conversation_add(&talk->conversation, "assistant", talk->answer.data)))
-        status = snug_fail(error, SNUG_ERR_NO_MEMORY, "the system has no memory left for the conversation");
     if (status != SNUG_OK) {
-        cli_conversation_truncate(&talk->conversation, before);
+        snug_conversation_truncate(talk->moves.conversation, before);
         fail(talk, error);
     } else if (!talk->options->quiet) {
         say_how_it_ended(talk);
@@ -176,90 +200,72 @@ static void end_answer(chat *talk, size_t before, snug_status status, snug_error
 
 static void answer_message(chat *talk, const char *message)
 {
-    const size_t before = talk->conversation.count;
-    snug_error error = { SNUG_ERR_NO_MEMORY, "the system has no memory left for the conversation" };
-    snug_status status = SNUG_ERR_NO_MEMORY;
-    cli_ids ids = { 0 };
+    const size_t before = count_of(talk);
+    snug_error error = { SNUG_OK, "" };
+    snug_status status = snug_conversation_add(talk->moves.conversation, "user", message, &error);
 
-    talk->answer.bytes = 0;
-    talk->is_answer_lost = false;
-    if (cli_conversation_add(&talk->conversation, "user", message))
-        status = encode(talk, &ids, &error);
+    talk->has_text = false;
     if (status == SNUG_OK)
-        status = generate(talk, &ids, &error);
-    cli_ids_free(&ids);
+        status = generate(talk, &error);
     end_answer(talk, before, status, &error);
 }
 
 /* --- going on with a suspended conversation ------------------------------------------------------------- */
 
-/* What the answer said before it was suspended, as text. */
-static bool take_told_text(chat *talk, const uint32_t *ids, size_t count)
+/* An answer that was interrupted by the user is one, and nothing is awaited. */
+static bool awaits_answer(const chat *talk)
 {
-    snug_decoder decoder;
-    char *piece = malloc(snug_decoder_bound(talk->engine.text));
-    bool is_taken = piece != NULL;
+    size_t count;
+    const snug_message *messages = messages_of(talk, &count);
 
-    snug_decoder_init(&decoder, talk->engine.text, SNUG_DECODE_SKIP_SPECIAL);
-    for (size_t i = 0; i < count && is_taken; i++)
-        is_taken = cli_buffer_add(&talk->answer, piece, snug_decoder_push(&decoder, ids[i], piece));
-    free(piece);
-    return is_taken;
+    return count > 0 && strcmp(messages[count - 1].role, "user") == 0;
 }
 
-/* An answer that was interrupted by the user is one, and nothing is awaited. */
-static bool awaits_answer(const cli_conversation *conversation)
+static void show_begun(void *user, const char *text, size_t bytes)
 {
-    return conversation->count > 0 &&
-           strcmp(conversation->message[conversation->count - 1].role, "user") == 0;
+    chat *talk = user;
+
+    cli_write(text, bytes);
+    talk->has_text = talk->has_text || bytes > 0;
 }
 
 /* The answer that was being written goes on. */
 static void go_on(chat *talk)
 {
-    const snug_unfinished *unfinished = &talk->stored->info.unfinished;
-    const uint32_t *told = talk->stored->info.ids + unfinished->known_tokens - unfinished->told_tokens;
-    const snug_generate_options options = {
-        .struct_size = sizeof options,
-        .max_tokens = unfinished->max_tokens,
-        .ignore_eos = unfinished->ignore_eos,
-        .sample = unfinished->sample,
-        .told_tokens = unfinished->told_tokens,
-        .keep_going = cli_keep_going,
-        .on_token = on_token,
-        .on_relief = on_relief,
-        .on_pressure = on_pressure,
-        .monitor_interval_tokens = cli_engine_monitor_interval(&talk->engine),
-        .user = talk,
-        .on_recompute = talk->options->quiet ? NULL : cli_report_recompute,
-    };
-    snug_error error = { SNUG_ERR_NO_MEMORY, "the system has no memory left for the conversation" };
-    snug_status status = SNUG_ERR_NO_MEMORY;
+    const snug_generate_options options = answer_options(talk);
+    snug_error error = { SNUG_OK, "" };
+    const size_t count = count_of(talk);
+    snug_status status;
 
-    if (take_told_text(talk, told, unfinished->told_tokens)) {
-        cli_write(talk->answer.data, talk->answer.bytes);
-        cli_suspend_prepare(&talk->note, &talk->engine, &talk->conversation);
-        talk->result = (snug_generate_result){ .struct_size = sizeof talk->result };
-        cli_interrupt_arm();
-        status =
-            snug_session_generate(&talk->result, talk->engine.session, talk->engine.text,
-                                  talk->stored->info.ids, unfinished->known_tokens, NULL, &options, &error);
-    }
+    talk->has_text = false;
+    prepare_note(talk);
+    talk->result = (snug_generate_result){ .struct_size = sizeof talk->result };
+    cli_interrupt_arm();
+    status = snug_conversation_go_on(&talk->result, talk->moves.conversation, &options, show_begun, &error);
     talk->answers++;
-    end_answer(talk, talk->conversation.count - (talk->conversation.count > 0), status, &error);
+    end_answer(talk, count - (count > 0), status, &error);
 }
 
-static cli_exit resume(chat *talk)
+/* Messages in place of those of now. */
+static snug_status take_messages(chat *talk, cli_messages *messages, snug_error *error)
 {
-    snug_error error = { SNUG_OK, "" };
-    cli_exit status = cli_engine_resume(&talk->engine, talk->stored);
+    const snug_status status =
+        snug_conversation_replace(talk->moves.conversation, messages->message, messages->count, error);
 
-    if (status == CLI_DONE &&
-        cli_conversation_from_json(&talk->conversation, talk->stored->note, &error) != SNUG_OK)
-        return cli_fail_error(&error);
-    for (size_t i = 0; i < talk->conversation.count; i++) /* each had another draw */
-        talk->answers += strcmp(talk->conversation.message[i].role, "assistant") == 0;
+    cli_messages_free(messages);
     return status;
+}
+
+static cli_exit take_stored(chat *talk)
+{
+    cli_messages messages = { 0 };
+    snug_error error = { SNUG_OK, "" };
+
+    if (cli_messages_from_json(&messages, talk->stored->note, &error) != SNUG_OK)
+        return cli_fail_error(&error);
+    for (size_t i = 0; i < messages.count; i++) /* each had another draw */
+        talk->answers += strcmp(messages.message[i].role, "assistant") == 0;
+    return take_messages(talk, &messages, &error) == SNUG_OK ? CLI_DONE : cli_fail_error(&error);
 }
 
 /* --- commands ------------------------------------------------------------------------------------------ */
@@ -293,24 +299,25 @@ static void do_cleanup(chat *talk, const char *argument)
 static void do_strategy(chat *talk, const char *argument)
 {
     snug_strategy strategy = talk->engine.strategy;
-    snug_error error = { SNUG_OK, "" };
     const snug_strategy_rules *rules;
+    cli_exit status;
 
     if (argument[0] && !snug_strategy_parse(&strategy, argument)) {
         talk->status = cli_fail(
             CLI_USAGE, "/strategy takes conservative, balanced or aggressive, not \"%.40s\"", argument);
         return;
     }
-    if (snug_session_set_strategy(talk->engine.session, strategy, &error) != SNUG_OK) {
-        fail(talk, &error);
+    status = cli_moves_set_strategy(&talk->moves, strategy);
+    if (status != CLI_DONE) {
+        talk->status = status;
         return;
     }
-    talk->engine.strategy = strategy;
     rules = snug_strategy_rules_of(strategy);
-    cli_note("%s: memory is given back from level %s on, the cache down to %u/%u bits%s",
+    cli_note("%s: memory is given back from level %s on, the cache down to %u/%u bits%s%s",
              snug_strategy_name(strategy == SNUG_STRATEGY_AUTO ? SNUG_STRATEGY_BALANCED : strategy),
              snug_pressure_name(rules->relief_from), rules->floor_key_bits, rules->floor_value_bits,
-             rules->may_slide ? ", and the middle of the conversation may be forgotten" : "");
+             rules->may_slide ? ", the middle of the conversation may be forgotten" : "",
+             rules->may_switch ? ", and a smaller model may go on" : "");
 }
 
 static void do_stats(chat *talk, const char *argument)
@@ -324,18 +331,20 @@ static void do_stats(chat *talk, const char *argument)
 
 static void do_reset(chat *talk, const char *argument)
 {
-    const bool has_system = cli_conversation_has_system(&talk->conversation);
+    const bool is_kept = has_system(talk);
 
     (void)argument;
-    cli_conversation_truncate(&talk->conversation, has_system ? 1 : 0);
+    snug_conversation_truncate(talk->moves.conversation, is_kept ? 1 : 0);
     (void)snug_session_truncate(talk->engine.session, 0);
-    cli_note("forgotten%s", has_system ? "; the system message stays" : "");
+    cli_note("forgotten%s", is_kept ? "; the system message stays" : "");
 }
 
 static void do_system(chat *talk, const char *argument)
 {
-    if (!cli_conversation_set_system(&talk->conversation, argument))
-        talk->status = cli_fail(CLI_DOES_NOT_FIT, "the system has no memory left for the message");
+    snug_error error = { SNUG_OK, "" };
+
+    if (snug_conversation_set_system(talk->moves.conversation, argument, &error) != SNUG_OK)
+        fail(talk, &error);
     else
         cli_note(argument[0] ? "the next answer follows it" : "there is no system message now");
 }
@@ -343,37 +352,56 @@ static void do_system(chat *talk, const char *argument)
 static void do_save(chat *talk, const char *argument)
 {
     snug_error error = { SNUG_OK, "" };
+    size_t count;
+    const snug_message *messages = messages_of(talk, &count);
 
     if (!argument[0])
         cli_note("/save needs the name of a file");
-    else if (cli_conversation_save(&talk->conversation, argument, &error) != SNUG_OK)
+    else if (cli_messages_save(messages, count, argument, &error) != SNUG_OK)
         fail(talk, &error);
     else
-        cli_note("%zu message%s saved to %s", talk->conversation.count, cli_plural(talk->conversation.count),
-                 argument);
+        cli_note("%zu message%s saved to %s", count, cli_plural(count), argument);
 }
 
 static void do_load(chat *talk, const char *argument)
 {
+    cli_messages messages = { 0 };
     snug_error error = { SNUG_OK, "" };
 
     if (!argument[0])
         cli_note("/load needs the name of a file");
-    else if (cli_conversation_load(&talk->conversation, argument, &error) != SNUG_OK)
+    else if (cli_messages_load(&messages, argument, &error) != SNUG_OK ||
+             take_messages(talk, &messages, &error) != SNUG_OK)
         fail(talk, &error);
     else
-        cli_note("%zu message%s loaded; your next message continues them", talk->conversation.count,
-                 cli_plural(talk->conversation.count));
+        cli_note("%zu message%s loaded; your next message continues them", count_of(talk),
+                 cli_plural(count_of(talk)));
 }
 
 static void do_suspend(chat *talk, const char *argument)
 {
     (void)argument;
-    cli_suspend_prepare(&talk->note, &talk->engine, &talk->conversation);
-    if (talk->conversation.count == 0)
+    prepare_note(talk);
+    if (count_of(talk) == 0)
         cli_note("there is no conversation yet");
     else
         (void)suspend(talk, "you asked for it");
+}
+
+static void do_model(chat *talk, const char *argument)
+{
+    if (!argument[0]) {
+        cli_moves_list(&talk->moves);
+        return;
+    }
+    prepare_note(talk);
+
+    const cli_exit status = cli_moves_to(&talk->moves, argument);
+
+    if (status != CLI_DONE)
+        talk->status = status;
+    if (cli_moves_is_on_disk(&talk->moves))
+        (void)suspend(talk, "it could not move to another model");
 }
 
 static void do_quit(chat *talk, const char *argument)
@@ -393,6 +421,7 @@ static const struct {
     { "/stats", "", do_stats, "speed and memory of the last answer" },
     { "/cleanup", "", do_cleanup, "give back what is not needed now" },
     { "/strategy", "NAME", do_strategy, "conservative, balanced or aggressive; none: which it is" },
+    { "/model", "NAME", do_model, "go on with another model; none: which there are, and which would fit" },
     { "/system", "TEXT", do_system, "how the model should behave; empty: no system message" },
     { "/reset", "", do_reset, "forget the conversation" },
     { "/save", "FILE", do_save, "write the conversation to a file" },
@@ -483,6 +512,8 @@ static cli_exit prepare(chat *talk, const cli_options *options)
     if (talk->stored)
         talk->engine.kv = talk->stored->info.session.kv;
     if (status == CLI_DONE)
+        status = cli_moves_prepare(&talk->moves, &talk->engine, &talk->note);
+    if (status == CLI_DONE)
         status = cli_engine_estimate_text(&talk->engine);
     if (status == CLI_DONE)
         status = cli_engine_plan(&talk->engine, &request);
@@ -496,8 +527,29 @@ static cli_exit prepare(chat *talk, const cli_options *options)
     if (status == CLI_DONE)
         status = cli_engine_start(&talk->engine);
     if (status == CLI_DONE)
-        status = talk->stored ? resume(talk) : cli_cache_file_load(&talk->engine);
+        status = talk->stored ? cli_engine_resume(&talk->engine, talk->stored)
+                              : cli_cache_file_load(&talk->engine);
+    if (status == CLI_DONE)
+        status = cli_moves_begin(&talk->moves);
+    if (status == CLI_DONE && talk->stored)
+        status = take_stored(talk);
+    if (status == CLI_DONE && options->system &&
+        snug_conversation_set_system(talk->moves.conversation, options->system, &error) != SNUG_OK)
+        status = cli_fail_error(&error);
     return status;
+}
+
+/* --prompt-cache-file is of the model that it was begun with. */
+static cli_exit keep_cache(chat *talk)
+{
+    if (cli_moves_is_on_disk(&talk->moves))
+        return CLI_DONE;
+    if (cli_moves_is_home(&talk->moves))
+        return cli_cache_file_save(&talk->engine, NULL);
+    if (talk->options->prompt_cache_file)
+        cli_note("%s stays as it was: it is of another model than the one that goes on now",
+                 talk->options->prompt_cache_file);
+    return CLI_DONE;
 }
 
 static cli_exit run_all(const cli_options *options, const cli_stored *stored)
@@ -505,25 +557,21 @@ static cli_exit run_all(const cli_options *options, const cli_stored *stored)
     chat talk = { .options = options, .stored = stored };
     cli_exit status = prepare(&talk, options);
 
-    if (status == CLI_DONE && options->system &&
-        !cli_conversation_set_system(&talk.conversation, options->system))
-        status = cli_fail(CLI_DOES_NOT_FIT, "the system has no memory left for the system message");
     if (status == CLI_DONE) {
         if (cli_input_is_terminal() && !options->quiet)
             cli_report("%s, %u tokens of context. /help lists commands, Ctrl-D leaves.\n", talk.engine.path,
                        talk.engine.plan.context_tokens);
-        if (stored && stored->info.is_unfinished && awaits_answer(&talk.conversation))
+        if (stored && stored->info.is_unfinished && awaits_answer(&talk))
             go_on(&talk);
         status = run_loop(&talk);
 
-        const cli_exit kept = cli_cache_file_save(&talk.engine, NULL);
+        const cli_exit kept = keep_cache(&talk);
 
         status = status == CLI_DONE ? kept : status;
     }
+    cli_moves_end(&talk.moves);
     cli_engine_close(&talk.engine);
-    cli_conversation_free(&talk.conversation);
     cli_buffer_free(&talk.line);
-    cli_buffer_free(&talk.answer);
     cli_buffer_free(&talk.note);
     return status;
 }

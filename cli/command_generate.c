@@ -208,7 +208,7 @@ static cli_exit answer(generation *run, const cli_options *options)
                       generate.max_tokens && generate.max_tokens < context ? generate.max_tokens : context,
                       &error) != SNUG_OK)
         return cli_fail_error(&error);
-    cli_suspend_prepare(&run->note, &run->engine, NULL);
+    cli_suspend_prepare(&run->note, &run->engine, NULL, 0);
     run->result.struct_size = sizeof run->result;
     status = snug_session_generate(&run->result, run->engine.session, run->engine.text, run->prompt.ids.id,
                                    run->prompt.ids.count, run->answer_ids.id, &generate, &error);

@@ -105,33 +105,33 @@ static cli_exit list(const cli_options *options)
 
 static void show_messages(const cli_stored *stored)
 {
-    cli_conversation conversation = { 0 };
+    cli_messages messages = { 0 };
 
-    if (cli_conversation_from_json(&conversation, stored->note, NULL) != SNUG_OK)
+    if (cli_messages_from_json(&messages, stored->note, NULL) != SNUG_OK)
         return;
-    for (size_t i = 0; i < conversation.count; i++) {
-        cli_print("\n%s: ", conversation.message[i].role);
-        cli_show(conversation.message[i].content, strlen(conversation.message[i].content), 0);
+    for (size_t i = 0; i < messages.count; i++) {
+        cli_print("\n%s: ", messages.message[i].role);
+        cli_show(messages.message[i].content, strlen(messages.message[i].content), 0);
         cli_print("\n");
     }
-    cli_conversation_free(&conversation);
+    cli_messages_free(&messages);
 }
 
 static cli_exit show_json(const cli_stored *stored)
 {
-    cli_conversation conversation = { 0 };
+    cli_messages messages = { 0 };
     snug_error error = { SNUG_OK, "" };
-    json_t *root, *messages;
+    json_t *root, *list;
 
-    if (cli_conversation_from_json(&conversation, stored->note, &error) != SNUG_OK)
+    if (cli_messages_from_json(&messages, stored->note, &error) != SNUG_OK)
         return cli_fail_error(&error);
     root = to_json(stored);
-    messages = json_array();
-    for (size_t i = 0; i < conversation.count; i++)
-        json_array_append_new(messages, json_pack("{s:s,s:s}", "role", conversation.message[i].role,
-                                                  "content", conversation.message[i].content));
-    json_object_set_new(root, "messages", messages);
-    cli_conversation_free(&conversation);
+    list = json_array();
+    for (size_t i = 0; i < messages.count; i++)
+        json_array_append_new(list, json_pack("{s:s,s:s}", "role", messages.message[i].role, "content",
+                                              messages.message[i].content));
+    json_object_set_new(root, "messages", list);
+    cli_messages_free(&messages);
     cli_write_json(root);
     cli_print("\n");
     return CLI_DONE;

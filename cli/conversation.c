@@ -32,87 +32,52 @@ static void free_content(const snug_message *message)
     free(owned);
 }
 
-static bool insert(cli_conversation *conversation, size_t at, const char *role, const char *content)
+static bool add(cli_messages *messages, const char *role, const char *content)
 {
     char *owned = copy(content);
 
-    if (owned && conversation->count == conversation->capacity) {
-        const size_t capacity = conversation->capacity * 2 + 8;
-        snug_message *message = realloc(conversation->message, capacity * sizeof *message);
+    if (owned && messages->count == messages->capacity) {
+        const size_t capacity = messages->capacity * 2 + 8;
+        snug_message *message = realloc(messages->message, capacity * sizeof *message);
 
         if (!message) {
             free(owned);
             return false;
         }
-        conversation->message = message;
-        conversation->capacity = capacity;
+        messages->message = message;
+        messages->capacity = capacity;
     }
-    if (!owned)
-        return false;
-    memmove(conversation->message + at + 1, conversation->message + at,
-            (conversation->count - at) * sizeof *conversation->message);
-    conversation->message[at] = (snug_message){ role, owned };
-    conversation->count++;
-    return true;
+    if (owned)
+        messages->message[messages->count++] = (snug_message){ role, owned };
+    return owned != NULL;
 }
 
-bool cli_conversation_add(cli_conversation *conversation, const char *role, const char *content)
+void cli_messages_free(cli_messages *messages)
 {
-    return insert(conversation, conversation->count, role, content);
-}
-
-bool cli_conversation_has_system(const cli_conversation *conversation)
-{
-    return conversation->count > 0 && strcmp(conversation->message[0].role, "system") == 0;
-}
-
-bool cli_conversation_set_system(cli_conversation *conversation, const char *content)
-{
-    if (content[0] && !insert(conversation, 0, "system", content))
-        return false;
-
-    const size_t old = content[0] ? 1 : 0;
-
-    if (conversation->count > old && strcmp(conversation->message[old].role, "system") == 0) {
-        free_content(&conversation->message[old]);
-        conversation->count--;
-        memmove(conversation->message + old, conversation->message + old + 1,
-                (conversation->count - old) * sizeof *conversation->message);
-    }
-    return true;
-}
-
-void cli_conversation_truncate(cli_conversation *conversation, size_t count)
-{
-    while (conversation->count > count)
-        free_content(&conversation->message[--conversation->count]);
-}
-
-void cli_conversation_free(cli_conversation *conversation)
-{
-    cli_conversation_truncate(conversation, 0);
-    free(conversation->message);
-    *conversation = (cli_conversation){ 0 };
+    while (messages->count > 0)
+        free_content(&messages->message[--messages->count]);
+    free(messages->message);
+    *messages = (cli_messages){ 0 };
 }
 
 /* --- file ---------------------------------------------------------------------------------------------- */
 
-static json_t *to_json(const cli_conversation *conversation)
+static json_t *to_json(const snug_message *messages, size_t count)
 {
-    json_t *messages = json_array();
+    json_t *list = json_array();
 
-    for (size_t i = 0; i < conversation->count; i++)
-        if (json_array_append_new(messages, json_pack("{s:s,s:s}", "role", conversation->message[i].role,
-                                                      "content", conversation->message[i].content)) != 0) {
-            json_decref(messages);
+    for (size_t i = 0; i < count; i++)
+        if (json_array_append_new(list, json_pack("{s:s,s:s}", "role", messages[i].role, "content",
+                                                  messages[i].content)) != 0) {
+            json_decref(list);
             return NULL;
         }
-    return json_pack("{s:o}", "messages", messages);
+    return json_pack("{s:o}", "messages", list);
 }
 
-snug_status cli_conversation_save(const cli_conversation *conversation, const char *path, snug_error *error)
+snug_status cli_messages_save(const snug_message *messages, size_t count, const char *path, snug_error *error)
 {
-    json_t *root = to_json(conversation);
+    json_t *root = to_json(messages, count);
     char partial[4200];
     snug_status status = SNUG_OK;
     FILE *file;
@@ -144,7 +109,7 @@ static const char *known_role(snug_json role)
     return NULL;
 }
 
-static snug_status add_message(cli_conversation *conversation, snug_json message, snug_error *error)
+static snug_status add_message(cli_messages *messages, snug_json message, snug_error *error)
 {
     const char *role = known_role(snug_json_get(message, "role"));
     const snug_json content = snug_json_get(message, "content");
@@ -153,19 +118,16 @@ static snug_status add_message(cli_conversation *conversation, snug_json message
 
     if (!role || snug_json_kind_of(content) != SNUG_JSON_STRING)
         SNUG_FAIL(error, SNUG_ERR_CORRUPT,
-                  "message %zu has no role (system, user, assistant or tool) or no content",
-                  conversation->count);
-    is_added =
-        cli_buffer_add_json_string(&text, content) && cli_conversation_add(conversation, role, text.data);
+                  "message %zu has no role (system, user, assistant or tool) or no content", messages->count);
+    is_added = cli_buffer_add_json_string(&text, content) && add(messages, role, text.data);
     cli_buffer_free(&text);
     if (!is_added)
         SNUG_FAIL(error, SNUG_ERR_NO_MEMORY, "the system has no memory left for the conversation");
     return SNUG_OK;
 }
 
-snug_status cli_conversation_from_json(cli_conversation *conversation, snug_json root, snug_error *error)
+snug_status cli_messages_from_json(cli_messages *out, snug_json root, snug_error *error)
 {
-    cli_conversation loaded = { 0 };
     snug_json message;
     snug_json_iterator iterator = snug_json_iterate(snug_json_get(root, "messages"));
     snug_status status = SNUG_OK;
@@ -173,17 +135,13 @@ snug_status cli_conversation_from_json(cli_conversation *conversation, snug_json
     if (snug_json_kind_of(snug_json_get(root, "messages")) != SNUG_JSON_ARRAY)
         SNUG_FAIL(error, SNUG_ERR_CORRUPT, "expected {\"messages\": [...]}");
     while (status == SNUG_OK && snug_json_next(&iterator, NULL, &message))
-        status = add_message(&loaded, message, error);
-    if (status != SNUG_OK) {
-        cli_conversation_free(&loaded);
-        return status;
-    }
-    cli_conversation_free(conversation);
-    *conversation = loaded;
-    return SNUG_OK;
+        status = add_message(out, message, error);
+    if (status != SNUG_OK)
+        cli_messages_free(out);
+    return status;
 }
 
-snug_status cli_conversation_load(cli_conversation *conversation, const char *path, snug_error *error)
+snug_status cli_messages_load(cli_messages *out, const char *path, snug_error *error)
 {
     cli_buffer file;
     snug_json root;
@@ -191,7 +149,7 @@ snug_status cli_conversation_load(cli_conversation *conversation, const char *pa
 
     if (status != SNUG_OK)
         return status;
-    status = cli_conversation_from_json(conversation, root, error);
+    status = cli_messages_from_json(out, root, error);
     cli_buffer_free(&file);
     return status == SNUG_OK ? SNUG_OK : snug_fail_prefix(error, status, path);
 }

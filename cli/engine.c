@@ -28,6 +28,15 @@ cli_exit cli_engine_find_model(cli_engine *engine, const cli_options *options)
     return cli_catalog_choose_model(engine->path, sizeof engine->path, options);
 }
 
+snug_model_options cli_engine_model_options(const cli_engine *engine)
+{
+    snug_model_options model = { .struct_size = sizeof model, .exact = engine->options->exact };
+
+    if (engine->options->cpu && !snug_cpu_level_parse(&model.cpu, engine->options->cpu))
+        model.cpu = SNUG_CPU_AUTO; /* which cli_engine_open() has refused */
+    return model;
+}
+
 cli_exit cli_engine_open(cli_engine *engine, const cli_options *options)
 {
     snug_model_options model = { .struct_size = sizeof model, .exact = options->exact };
@@ -291,20 +300,32 @@ uint32_t cli_engine_monitor_interval(const cli_engine *engine)
     return cli_engine_is_watched(engine) ? 0 : UINT32_MAX;
 }
 
-cli_exit cli_engine_start(cli_engine *engine)
+snug_session_options cli_engine_session_options(const cli_engine *engine)
 {
-    const snug_session_options options = {
-        .struct_size = sizeof options,
-        .context_tokens = engine->plan.context_tokens,
-        .prefill_chunk = engine->plan.prefill_chunk,
-        .threads = engine->plan.threads,
-        .kv = engine->plan.kv,
+    const cli_options *options = engine->options;
+
+    return (snug_session_options){
+        .struct_size = sizeof(snug_session_options),
+        .context_tokens = (uint32_t)options->context,
+        .prefill_chunk = cli_given(options, prefill_chunk) ? (uint32_t)options->prefill_chunk : 0,
+        .threads = (uint32_t)options->threads,
+        .kv = engine->kv,
         .adapt = does_adapt(engine),
         .strategy = engine->strategy,
-        .keeps_format = is_format_given(engine->options),
-        .keeps_chunk = cli_given(engine->options, prefill_chunk),
+        .keeps_format = is_format_given(options),
+        .keeps_chunk = cli_given(options, prefill_chunk),
     };
+}
+
+cli_exit cli_engine_start(cli_engine *engine)
+{
+    snug_session_options options = cli_engine_session_options(engine);
     snug_error error = { SNUG_OK, "" };
+
+    options.context_tokens = engine->plan.context_tokens;
+    options.prefill_chunk = engine->plan.prefill_chunk;
+    options.threads = engine->plan.threads;
+    options.kv = engine->plan.kv;
 
     if (engine->options->verbose)
         explain(engine);

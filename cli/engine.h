@@ -43,6 +43,7 @@ typedef struct cli_engine {
     snug_plan_candidate candidate[CLI_CANDIDATES_MAX]; /* tried for it */
     size_t candidate_count;
     snug_session *session;
+    bool is_borrowed; /* model, text and session are a conversation's */
     cli_pressure_log pressure;
 } cli_engine;
 
@@ -78,6 +79,10 @@ cli_exit cli_engine_start(cli_engine *engine);
 
 /* With --memory-stats of commands that have no report: what the memory was for, on standard error. */
 void cli_engine_close(cli_engine *engine);
+
+/* The session as the user asked for it: what is open is 0 or AUTO. */
+snug_session_options cli_engine_session_options(const cli_engine *engine);
+snug_model_options cli_engine_model_options(const cli_engine *engine);
 
 /* Whether memory pressure is looked at while tokens are computed: --memory-monitoring. */
 bool cli_engine_is_watched(const cli_engine *engine);

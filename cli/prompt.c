@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/status.h"
+#include "cli/system.h"
 
 cli_exit cli_prompt_read(cli_prompt *prompt, const cli_options *options)
 {
@@ -40,7 +41,9 @@ static snug_status encode_chat(cli_prompt *prompt, const cli_engine *engine, snu
 {
     const char *system = engine->options->system;
     const snug_message messages[] = { { "system", system }, { "user", prompt->text.data } };
-    const snug_chat_options chat = { .struct_size = sizeof chat, .guards_tokens = true };
+    const snug_chat_options chat = { .struct_size = sizeof chat,
+                                     .guards_tokens = true,
+                                     .now_unix = cli_local_time() };
     const size_t skipped = system ? 0 : 1;
     char *rendered;
     size_t bytes;

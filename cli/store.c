@@ -136,7 +136,7 @@ static bool add_option(cli_buffer *out, const cli_options *options, cli_option_i
     return add_text(out, ", ") && add_json_string(out, word);
 }
 
-static bool write_note(cli_buffer *out, const cli_engine *engine, const cli_conversation *conversation)
+static bool write_note(cli_buffer *out, const cli_engine *engine, const snug_message *messages, size_t count)
 {
     const cli_options *options = engine->options;
     const char *command = cli_command(options->command)->name;
@@ -149,18 +149,18 @@ static bool write_note(cli_buffer *out, const cli_engine *engine, const cli_conv
         if (options->given[id] && !is_of_the_beginning((cli_option_id)id))
             is_written = add_option(out, options, (cli_option_id)id);
     is_written = is_written && add_text(out, "], \"messages\": [");
-    for (size_t i = 0; conversation && i < conversation->count && is_written; i++)
+    for (size_t i = 0; i < count && is_written; i++)
         is_written = add_text(out, i > 0 ? ", {\"role\": " : "{\"role\": ") &&
-                     add_json_string(out, conversation->message[i].role) &&
-                     add_text(out, ", \"content\": ") &&
-                     add_json_string(out, conversation->message[i].content) && add_text(out, "}");
+                     add_json_string(out, messages[i].role) && add_text(out, ", \"content\": ") &&
+                     add_json_string(out, messages[i].content) && add_text(out, "}");
     return is_written && add_text(out, "]}");
 }
 
-void cli_suspend_prepare(cli_buffer *note, const cli_engine *engine, const cli_conversation *conversation)
+void cli_suspend_prepare(cli_buffer *note, const cli_engine *engine, const snug_message *messages,
+                         size_t count)
 {
     note->bytes = 0;
-    if (!write_note(note, engine, conversation))
+    if (!write_note(note, engine, messages, count))
         note->bytes = 0;
 }
 
@@ -178,6 +178,29 @@ static void make_id(char id[CLI_ID_BYTES], int attempt)
         snprintf(id, CLI_ID_BYTES, "%s", when);
     else
         snprintf(id, CLI_ID_BYTES, "%s-%d", when, attempt + 1);
+}
+
+cli_exit cli_store_make_folder(const cli_options *options)
+{
+    char folder[PATH_BYTES];
+    const cli_exit status = find_folder(folder, options);
+
+    if (status == CLI_DONE && !make_folder(folder))
+        return cli_fail(CLI_FAILED, "cannot make the folder %s: %s", folder, strerror(errno));
+    return status;
+}
+
+cli_exit cli_store_checkpoint(char path_out[4096], char id_out[CLI_ID_BYTES], const cli_options *options)
+{
+    char folder[PATH_BYTES], when[CLI_ID_BYTES];
+    const cli_exit status = find_folder(folder, options);
+
+    if (status != CLI_DONE)
+        return status;
+    make_id(when, 0);
+    snprintf(id_out, CLI_ID_BYTES, "%.16s-p%ld", when, (long)getpid());
+    snprintf(path_out, PATH_BYTES, "%.*s/%s" SUFFIX, PATH_BYTES - 2 * CLI_ID_BYTES, folder, id_out);
+    return CLI_DONE;
 }
 
 static void say_where(const cli_suspension *suspension, const cli_engine *engine, const char *folder)

@@ -15,10 +15,18 @@
 #define CLI_ID_BYTES 40
 
 /*
- * Before an answer is begun: what it will take to go on, for memory may be short later. `conversation` may be
- * NULL. Without it (no memory for the note) cli_suspend() fails.
+ * Before an answer is begun: what it will take to go on, for memory may be short later. There may be no
+ * messages. Without it (no memory for the note) cli_suspend() fails.
  */
-void cli_suspend_prepare(cli_buffer *note, const cli_engine *engine, const cli_conversation *conversation);
+void cli_suspend_prepare(cli_buffer *note, const cli_engine *engine, const snug_message *messages,
+                         size_t count);
+
+/* With all folders above it. */
+cli_exit cli_store_make_folder(const cli_options *options);
+
+/* A file in the store that no other process uses, and its id: for a session that leaves memory for a moment.
+ */
+cli_exit cli_store_checkpoint(char path_out[4096], char id_out[CLI_ID_BYTES], const cli_options *options);
 
 typedef struct cli_suspension {
     char id[CLI_ID_BYTES];

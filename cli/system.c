@@ -73,6 +73,27 @@ bool cli_output_is_terminal(void)
     return isatty(STDOUT_FILENO) == 1;
 }
 
+bool cli_error_is_terminal(void)
+{
+    return isatty(STDERR_FILENO) == 1;
+}
+
+int64_t cli_local_time(void)
+{
+    const time_t now = time(NULL);
+    struct tm here = { 0 }, there = { 0 };
+    int64_t offset_minutes;
+
+    if (!localtime_r(&now, &here) || !gmtime_r(&now, &there))
+        return (int64_t)now;
+    offset_minutes = (here.tm_hour - there.tm_hour) * 60 + here.tm_min - there.tm_min;
+    if (here.tm_year != there.tm_year)
+        offset_minutes += here.tm_year > there.tm_year ? 24 * 60 : -24 * 60;
+    else
+        offset_minutes += (here.tm_yday - there.tm_yday) * 24 * 60;
+    return (int64_t)now + offset_minutes * 60;
+}
+
 void cli_cpu_name(char *out, size_t capacity)
 {
     char line[256];

@@ -22,6 +22,9 @@ uint64_t cli_clock_ns(void); /* monotonic */
 
 bool cli_input_is_terminal(void);
 bool cli_output_is_terminal(void);
+bool cli_error_is_terminal(void);
+
+int64_t cli_local_time(void); /* seconds since 1970 that a clock here has shown */
 
 /* "AMD EPYC ...": as the system calls its processor; "unknown" when it does not. */
 void cli_cpu_name(char *out, size_t capacity);

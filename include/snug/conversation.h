@@ -134,6 +134,21 @@ SNUG_API SNUG_MUST_CHECK snug_status snug_conversation_switch(snug_switch_report
                                                               const snug_switch_options *options,
                                                               snug_error *error);
 
+/*
+ * What a move would need, from the model's headers; nothing is loaded, nothing changes. *plan_out (its
+ * struct_size need not be set) is the session it would get, without the old one, and `fits` tells;
+ * *is_beside_out (may be NULL) whether both would fit beside each other. Errors: those of finding and opening
+ * the model.
+ */
+SNUG_API SNUG_MUST_CHECK snug_status snug_conversation_foresee(snug_plan *plan_out, bool *is_beside_out,
+                                                               snug_conversation *conversation,
+                                                               const char *name, snug_error *error);
+
+/* By these rules from now on, whatever the model. Errors: ARGUMENT (it does not adapt, no such strategy). */
+SNUG_API SNUG_MUST_CHECK snug_status snug_conversation_set_strategy(snug_conversation *conversation,
+                                                                    snug_strategy strategy,
+                                                                    snug_error *error);
+
 /* Valid until it moves; NULL before there is a model, or while it is on disk. */
 SNUG_API snug_session *snug_conversation_session(const snug_conversation *conversation);
 SNUG_API const snug_loaded *snug_conversation_loaded(const snug_conversation *conversation);
@@ -147,6 +162,10 @@ SNUG_API SNUG_MUST_CHECK snug_status snug_conversation_add(snug_conversation *co
 /* Set, replace or, with "", remove the system message, which is the first. The same. */
 SNUG_API SNUG_MUST_CHECK snug_status snug_conversation_set_system(snug_conversation *conversation,
                                                                   const char *content, snug_error *error);
+/* All of them anew, in place of what there was; nothing changed on failure. The same. */
+SNUG_API SNUG_MUST_CHECK snug_status snug_conversation_replace(snug_conversation *conversation,
+                                                               const snug_message *messages, size_t count,
+                                                               snug_error *error);
 /* Forget all after the first `count`. The session keeps what they have in common with what comes. */
 SNUG_API void snug_conversation_truncate(snug_conversation *conversation, size_t count);
 

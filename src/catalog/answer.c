@@ -5,10 +5,16 @@
  */
 #include <string.h>
 
+#include "base/size.h"
 #include "base/status.h"
 #include "catalog/conversation.h"
 #include "os/machine.h"
 #include "session/session.h"
+
+/* Room for an answer's text that is taken before it begins: so many bytes a token, but not for a novel. */
+#define TOKEN_BYTES      6u
+#define ANSWER_BYTES_MAX ((size_t)64 << 10)
+#define AHEAD_BYTES      ((size_t)1 << 10)
 
 /* --- callbacks of the session --------------------------------------------------------------------------- */
 
@@ -67,10 +73,14 @@ static bool keep_going(void *user)
     return !conversation->is_stopped && !conversation->wants_smaller;
 }
 
-/* Behind what there is, and terminated. */
+/* Behind what there is, and terminated. More room is asked for while there is some: where memory is short it
+ * may be there again before it is needed. */
 static snug_status add_text(snug_buffer *answer, const char *text, size_t bytes, snug_error *error)
 {
-    SNUG_TRY(snug_buffer_reserve(answer, bytes + 1, error));
+    const snug_status status = snug_buffer_reserve(answer, bytes + 1 + AHEAD_BYTES, NULL);
+
+    if (status != SNUG_OK)
+        SNUG_TRY(snug_buffer_reserve(answer, bytes + 1, error));
     if (bytes > 0)
         memcpy(answer->data + answer->bytes, text, bytes);
     answer->bytes += bytes;
@@ -247,6 +257,20 @@ static void end(snug_conversation *conversation)
     conversation->is_stopped = conversation->wants_smaller = false;
 }
 
+/* An answer of no text, with room for it. */
+static snug_status open_answer(snug_conversation *conversation, uint32_t max_tokens, snug_error *error)
+{
+    const uint32_t context = snug_session_context_tokens(conversation->session);
+    const size_t tokens = max_tokens > 0 && max_tokens < context ? max_tokens : context;
+
+    conversation->answer_status = SNUG_OK;
+    SNUG_TRY(snug_buffer_restart(&conversation->answer,
+                                 AHEAD_BYTES + 1 + snug_min_size(tokens * TOKEN_BYTES, ANSWER_BYTES_MAX),
+                                 error));
+    conversation->answer.data[0] = '\0';
+    return SNUG_OK;
+}
+
 static snug_status begin(snug_conversation *conversation, const snug_generate_options *options,
                          snug_error *error)
 {
@@ -255,9 +279,7 @@ static snug_status begin(snug_conversation *conversation, const snug_generate_op
     SNUG_TRY(snug_conversation_wake(conversation, error));
     (void)snug_conversation_return(conversation);
     snug_conversation_list_smaller(conversation);
-    conversation->answer.bytes = 0;
-    conversation->answer_status = SNUG_OK;
-    SNUG_TRY(add_text(&conversation->answer, "", 0, error));
+    SNUG_TRY(open_answer(conversation, options->max_tokens, error));
     conversation->asked = options;
     return SNUG_OK;
 }
@@ -321,9 +343,7 @@ snug_status snug_conversation_go_on(snug_generate_result *result_out, snug_conve
     if (!snug_session_unfinished(conversation->session, &unfinished))
         SNUG_FAIL(error, SNUG_ERR_ARGUMENT, "there is no unfinished answer to go on with");
     snug_conversation_list_smaller(conversation);
-    conversation->answer.bytes = 0;
-    conversation->answer_status = SNUG_OK;
-    SNUG_TRY(add_text(&conversation->answer, "", 0, error));
+    SNUG_TRY(open_answer(conversation, 0, error));
     SNUG_TRY(take_told(conversation, &unfinished, error));
     if (on_begun)
         on_begun(options->user, conversation->answer.data, conversation->answer.bytes);

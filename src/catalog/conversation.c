@@ -106,6 +106,25 @@ snug_status snug_conversation_set_system(snug_conversation *conversation, const 
     return SNUG_OK;
 }
 
+snug_status snug_conversation_replace(snug_conversation *conversation, const snug_message *messages,
+                                      size_t count, snug_error *error)
+{
+    const size_t old = conversation->count;
+
+    for (size_t i = 0; i < count; i++) {
+        const snug_status status =
+            snug_conversation_add(conversation, messages[i].role, messages[i].content, error);
+
+        if (status != SNUG_OK) {
+            snug_conversation_truncate(conversation, old);
+            return status;
+        }
+    }
+    for (size_t i = 0; i < old; i++)
+        take_out(conversation, 0);
+    return SNUG_OK;
+}
+
 void snug_conversation_truncate(snug_conversation *conversation, size_t count)
 {
     while (conversation->count > count)
@@ -212,6 +231,16 @@ void snug_conversation_adopt(snug_conversation *conversation, const snug_loaded 
     conversation->is_smaller_known = false;
     session->relief.release = snug_conversation_release;
     session->relief.release_user = conversation;
+}
+
+snug_status snug_conversation_set_strategy(snug_conversation *conversation, snug_strategy strategy,
+                                           snug_error *error)
+{
+    SNUG_TRY(snug_conversation_wake(conversation, error));
+    if (conversation->session)
+        SNUG_TRY(snug_session_set_strategy(conversation->session, strategy, error));
+    conversation->options.session.strategy = strategy;
+    return SNUG_OK;
 }
 
 snug_session *snug_conversation_session(const snug_conversation *conversation)

@@ -146,6 +146,11 @@ static snug_status plan_alone(move *m, const snug_model *model, uint64_t text_by
     else
         SNUG_TRY(snug_plan_predict(&m->plan, &situation, model, &options, error));
     snug_plan_complete(&m->plan, &situation, model);
+    return SNUG_OK;
+}
+
+static snug_status check_fits(const move *m, snug_error *error)
+{
     if (m->plan.fits)
         return SNUG_OK;
     SNUG_FAIL(error, SNUG_ERR_OVER_LIMIT,
@@ -296,6 +301,7 @@ static snug_status admit(void *user, const snug_model *model, uint64_t text_byte
     if (model == m->conversation->loaded.model)
         return SNUG_OK;
     SNUG_TRY(plan_alone(m, model, text_bytes, 0, error));
+    SNUG_TRY(check_fits(m, error));
     if (m->reason == SNUG_SWITCH_ROOM && !is_comfortable(m))
         SNUG_FAIL(error, SNUG_ERR_OVER_LIMIT, "there is not enough memory for %.200s yet", m->name);
     if (!old || (m->options->mode != SNUG_SWITCH_RELEASE && fits_beside(m, model, text_bytes, old->tokens)))
@@ -338,8 +344,10 @@ static snug_status make_session(move *m, snug_error *error)
     snug_conversation *conversation = m->conversation;
     snug_session_options options = conversation->options.session;
 
-    if (m->count >= m->plan.context_tokens && options.context_tokens == 0 && options.adapt)
+    if (m->count >= m->plan.context_tokens && options.context_tokens == 0 && options.adapt) {
         SNUG_TRY(plan_alone(m, m->loaded.model, 0, (uint32_t)m->count, error));
+        SNUG_TRY(check_fits(m, error));
+    }
     if (m->count >= m->plan.context_tokens)
         SNUG_FAIL(error, SNUG_ERR_FULL,
                   "with %.200s the conversation has %zu tokens, and its context holds %u", m->name, m->count,
@@ -526,5 +534,45 @@ snug_status snug_conversation_switch(snug_switch_report *report_out, snug_conver
                                     SNUG_SWITCH_ASKED, options ? options : &none, error));
     conversation->home[0] = '\0'; /* chosen: not to be left for another by itself */
     conversation->fall.is_down = false;
+    return SNUG_OK;
+}
+
+/* --- foreseen ------------------------------------------------------------------------------------------- */
+
+typedef struct foresight {
+    move move;
+    bool is_beside;
+    bool is_done;
+} foresight;
+
+/* In place of admit(): looks, and lets nothing be loaded. */
+static snug_status foresee(void *user, const snug_model *model, uint64_t text_bytes, snug_error *error)
+{
+    foresight *f = user;
+    const snug_session *old = f->move.conversation->session;
+
+    SNUG_TRY(plan_alone(&f->move, model, text_bytes, 0, error));
+    f->is_beside = fits_beside(&f->move, model, text_bytes, old ? old->tokens : 0);
+    f->is_done = true;
+    SNUG_FAIL(error, SNUG_ERR_CANCELLED, "only looked at");
+}
+
+snug_status snug_conversation_foresee(snug_plan *plan_out, bool *is_beside_out,
+                                      snug_conversation *conversation, const char *name, snug_error *error)
+{
+    foresight f = { .move = { .conversation = conversation, .name = name } };
+    snug_load_options options = conversation->options.load;
+    snug_error own = { SNUG_OK, "" };
+    snug_loaded none;
+    snug_status status;
+
+    options.struct_size = sizeof options;
+    options.may_pull = false;
+    status = snug_pool_load(&none, conversation->pool, name, &options, foresee, &f, &own);
+    if (!f.is_done)
+        SNUG_FAIL(error, status, "%s", own.text);
+    *plan_out = f.move.plan;
+    if (is_beside_out)
+        *is_beside_out = f.is_beside;
     return SNUG_OK;
 }

@@ -51,6 +51,14 @@ is 'status of nothing' "$status" 0
 talk '/quit\nHello.\n'
 is '/quit' "$out" ''
 
+# A template that asks for the date.
+if [ -d "$SHARED/fixtures/smollm3" ]; then
+    run generate -m "$SHARED/fixtures/smollm3" --prompt Hello. --max-tokens 2 --quiet
+    is 'status of generate with a date' "$status $err" '0 '
+    talk 'Hello.\n' -m "$SHARED/fixtures/smollm3" --max-tokens 2 --quiet
+    is 'status of a chat with a date' "$status $err" '0 '
+fi
+
 # The answer of a chat's first turn is the answer of generate: the same template, the same seed.
 run -m "$model" -p 'Tell me a story about a dog.' --max-tokens 30 --quiet
 is 'chat and generate agree' "$first" "$out"
