@@ -40,6 +40,9 @@ typedef struct snug_plan_options {
     uint32_t logits_rows;                /* as for the session */
     snug_plan_candidate_fn on_candidate; /* of a search: told each one tried, in order; may be NULL */
     void *user;
+    /* In the ledger now, and given back before the request needs it: by sessions that will have ended, or are
+     * kept only as long as there is room. */
+    uint64_t leaving_bytes;
 } snug_plan_options;
 
 typedef enum snug_plan_phase {

@@ -63,6 +63,21 @@ void snug_plan_look(snug_plan_situation *out, const snug_memory *memory, uint64_
     }
 }
 
+void snug_plan_leave(snug_plan_situation *situation, uint64_t bytes)
+{
+    static const snug_memory_use order[] = { SNUG_MEMORY_KV, SNUG_MEMORY_SCRATCH, SNUG_MEMORY_OTHER,
+                                             SNUG_MEMORY_TEXT };
+
+    for (size_t i = 0; i < SNUG_COUNT(order) && bytes > 0; i++) {
+        uint64_t *use_bytes = &situation->use_bytes[order[i]];
+        const uint64_t part = bytes < *use_bytes ? bytes : *use_bytes;
+
+        *use_bytes -= part;
+        situation->own_bytes -= part < situation->own_bytes ? part : situation->own_bytes;
+        bytes -= part;
+    }
+}
+
 /* --- one plan ------------------------------------------------------------------------------------------ */
 
 static snug_plan_settings settings_of(const snug_plan *plan)
@@ -226,6 +241,7 @@ snug_status snug_plan_make(snug_plan *plan_out, const snug_model *model, const s
     snug_plan_situation situation;
 
     snug_plan_look(&situation, memory, text_bytes, options->user_limit_bytes);
+    snug_plan_leave(&situation, options->leaving_bytes);
     SNUG_TRY(snug_plan_predict(plan_out, &situation, model, options, error));
     snug_plan_complete(plan_out, &situation, model);
     return SNUG_OK;

@@ -47,6 +47,9 @@ typedef struct snug_plan_situation {
 void snug_plan_look(snug_plan_situation *out, const snug_memory *memory, uint64_t text_bytes,
                     uint64_t user_limit_bytes);
 
+/* As it will be once so many bytes of the ledger have been given back: of the cache first. */
+void snug_plan_leave(snug_plan_situation *situation, uint64_t bytes);
+
 /* One plan, but for what snug_plan_complete() adds: arithmetic. Errors: those of the session's options. */
 SNUG_MUST_CHECK snug_status snug_plan_predict(snug_plan *plan, const snug_plan_situation *situation,
                                               const snug_model *model, const snug_plan_options *options,

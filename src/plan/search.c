@@ -363,6 +363,7 @@ snug_status snug_plan_search(snug_plan *plan_out, const snug_model *model, const
     snug_plan_situation situation;
 
     snug_plan_look(&situation, memory, text_bytes, options->user_limit_bytes);
+    snug_plan_leave(&situation, options->leaving_bytes);
     SNUG_TRY(snug_plan_search_in(plan_out, &situation, model, options, strategy, error));
     snug_plan_complete(plan_out, &situation, model);
     return SNUG_OK;

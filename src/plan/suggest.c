@@ -229,6 +229,7 @@ size_t snug_plan_suggest(snug_plan_way ways_out[SNUG_PLAN_WAYS_MAX], const snug_
     };
 
     snug_plan_look(&situation, memory, text_bytes, options->user_limit_bytes);
+    snug_plan_leave(&situation, options->leaving_bytes);
     leave_slack(&situation);
     for (size_t i = 0; i < SNUG_COUNT(attempts); i++) {
         snug_plan_way way = { 0 };

@@ -611,6 +611,38 @@ static void a_session_that_is_to_adapt_gets_the_same_choice(void **state)
     rig_close(&r);
 }
 
+/* A plan with memory that will be given back is the one that was made before it was taken. */
+static void what_will_be_given_back_is_not_counted(void **state)
+{
+    const snug_session_options session_options = { .struct_size = sizeof session_options,
+                                                   .context_tokens = 256,
+                                                   .threads = 1 };
+    snug_plan_options options = { .struct_size = sizeof options, .context_tokens = 1024, .threads = 1 };
+    const uint32_t ids[] = { 1, 2, 3, 4, 5, 6, 7, 8 };
+    snug_plan before = { .struct_size = sizeof before };
+    snug_plan after = { .struct_size = sizeof after };
+    snug_session *session;
+    uint64_t used;
+    rig r;
+
+    (void)state;
+    rig_open(&r, false);
+    used = snug_memory_read_all(r.memory).used_bytes;
+    assert_int_equal(snug_plan_make(&before, r.model, r.memory, 0, &options, NULL), SNUG_OK);
+    assert_int_equal(snug_session_create(&session, r.model, r.memory, &session_options, NULL), SNUG_OK);
+    assert_int_equal(snug_session_eval(session, ids, 8, NULL, NULL), SNUG_OK);
+    options.leaving_bytes = snug_memory_read_all(r.memory).used_bytes - used;
+    assert_true(options.leaving_bytes > 0);
+    assert_int_equal(snug_plan_make(&after, r.model, r.memory, 0, &options, NULL), SNUG_OK);
+    assert_int_equal(after.peak_bytes - after.fixed_bytes, before.peak_bytes - before.fixed_bytes);
+    options.leaving_bytes = UINT64_MAX; /* more than there is leaves what was read of the weights */
+    assert_int_equal(snug_plan_make(&after, r.model, r.memory, 0, &options, NULL), SNUG_OK);
+    assert_true(after.peak_bytes < before.peak_bytes);
+    assert_true(after.use_bytes[SNUG_MEMORY_WEIGHTS] == before.use_bytes[SNUG_MEMORY_WEIGHTS]);
+    snug_session_destroy(session);
+    rig_close(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -627,6 +659,7 @@ int main(void)
         cmocka_unit_test(parameters_follow_from_the_plan),
         cmocka_unit_test(the_peak_is_where_it_is_said_to_be),
         cmocka_unit_test(fewer_bits_come_before_a_chunk_that_waits_for_the_disk),
+        cmocka_unit_test(what_will_be_given_back_is_not_counted),
         cmocka_unit_test(a_session_that_is_to_adapt_gets_the_same_choice),
     };
 
