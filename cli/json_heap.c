@@ -9,11 +9,15 @@
 #include <stdlib.h>
 
 #include <jansson.h>
+#include <pthread.h>
 
 #define FRONT_BYTES (sizeof(max_align_t))
 
 /* The heap's own: 8 bytes a block, and rounding to 16. */
 #define HEAP_BYTES ((uint64_t)16)
+
+/* The server builds JSON on several threads. Held while the ledger is asked, which never asks back. */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
 static struct {
     uint64_t used_bytes;
@@ -49,7 +53,8 @@ static snug_status charge(uint64_t bytes, snug_error *error)
     return SNUG_OK;
 }
 
-static void *allocate(size_t bytes)
+/* With the lock held. */
+static void *take(size_t bytes)
 {
     const uint64_t cost = (uint64_t)bytes + FRONT_BYTES + HEAP_BYTES;
     snug_error error = { SNUG_OK, "" };
@@ -75,6 +80,16 @@ static void *allocate(size_t bytes)
     return (char *)block + FRONT_BYTES;
 }
 
+static void *allocate(size_t bytes)
+{
+    void *block;
+
+    (void)pthread_mutex_lock(&lock);
+    block = take(bytes);
+    (void)pthread_mutex_unlock(&lock);
+    return block;
+}
+
 static void give_back(void *given)
 {
     size_t *block;
@@ -82,9 +97,11 @@ static void give_back(void *given)
     if (!given)
         return;
     block = (void *)((char *)given - FRONT_BYTES);
+    (void)pthread_mutex_lock(&lock);
     heap.used_bytes -= (uint64_t)*block + FRONT_BYTES + HEAP_BYTES;
     free(block);
     (void)charge(heap.used_bytes, NULL); /* lower: cannot be refused */
+    (void)pthread_mutex_unlock(&lock);
 }
 
 void cli_json_free(void *text)

@@ -3,7 +3,7 @@
  * json_heap.h - the memory of the JSON library, which builds what is printed: bounded, and counted in a
  * ledger like all else, so that a plan knows it. (What is read goes through the library's own reader.)
  *
- * For the thread that prints.
+ * Threads: values may be built and freed on any; the rest is for the thread that begins and ends.
  */
 #ifndef SNUG_CLI_JSON_HEAP_H
 #define SNUG_CLI_JSON_HEAP_H

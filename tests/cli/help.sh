@@ -3,7 +3,7 @@
 # help.sh - help fits a screen; help, manual page and completion have the same options.
 . "$(dirname "$0")/lib.sh"
 
-commands=(generate chat memory plan models pull rm inspect bench tokenize logits perplexity profile)
+commands=(generate chat memory plan models pull rm inspect bench tokenize logits perplexity profile serve)
 "$PAGES" manual "$SOURCE/docs/man/llm-tool.1.in" >"$work/manual" || fail 'the manual page is made' ''
 "$PAGES" completion >"$work/completion" || fail 'the completion is made' ''
 bash -n "$work/completion" || fail 'the completion is a script' ''

@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * command_serve.c - the server: what it is to do, from the command line; the rest is server/.
+ */
+#include "cli/commands.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/status.h"
+#include "cli/cache.h"
+#include "cli/catalog.h"
+#include "cli/choice.h"
+#include "cli/input.h"
+#include "cli/json_heap.h"
+
+#ifdef SNUG_HAVE_SERVER
+
+#    include "server/server.h"
+
+typedef struct serving {
+    const cli_options *options;
+    server_options server;
+    cli_catalog catalog;
+    char model_path[4096];
+    cli_buffer key;
+    cli_buffer chat_template;
+} serving;
+
+/* --- who may call --------------------------------------------------------------------------------------- */
+
+static bool is_loopback(const char *host)
+{
+    return strcmp(host, "localhost") == 0 || strcmp(host, "::1") == 0 || strncmp(host, "127.", 4) == 0;
+}
+
+/* From a file it has no line end; a key in a process list is a key no more, so it may come otherwise. */
+static cli_exit read_key(serving *s)
+{
+    const char *argument = cli_given(s->options, api_key) ? s->options->api_key : getenv("SNUG_API_KEY");
+    snug_error error = { SNUG_OK, "" };
+
+    if (!argument || argument[0] == '\0')
+        return cli_given(s->options, api_key) ? cli_fail(CLI_USAGE, "--api-key: the key is empty") : CLI_DONE;
+    if (!s->options->auth)
+        return cli_fail(CLI_USAGE, "--no-auth and a key contradict each other; give one of them");
+    if (cli_read_text(&s->key, argument, "the key", &error) != SNUG_OK)
+        return cli_fail_error(&error);
+    while (s->key.bytes > 0 && strchr("\r\n", s->key.data[s->key.bytes - 1]))
+        s->key.data[--s->key.bytes] = '\0';
+    if (s->key.bytes == 0 || strlen(s->key.data) != s->key.bytes)
+        return cli_fail(CLI_USAGE, "--api-key: the key is empty, or has a zero byte");
+    s->server.api_key = s->key.data;
+    return CLI_DONE;
+}
+
+static cli_exit read_access(serving *s)
+{
+    const cli_options *options = s->options;
+    const cli_exit status = read_key(s);
+
+    s->server.host = options->host;
+    s->server.port = (uint16_t)options->port;
+    s->server.cors = options->cors;
+    s->server.allow_hosts = options->allow_host;
+    if (status == CLI_DONE && !is_loopback(options->host) && !s->server.api_key && options->auth)
+        return cli_fail(CLI_USAGE,
+                        "--host %s can be reached by others: give --api-key KEY, or say --no-auth to serve "
+                        "whoever comes",
+                        options->host);
+    return status;
+}
+
+/* --- what is served ------------------------------------------------------------------------------------- */
+
+static cli_exit read_template(serving *s)
+{
+    snug_error error = { SNUG_OK, "" };
+
+    if (!s->options->chat_template)
+        return CLI_DONE;
+    if (cli_read_file(&s->chat_template, s->options->chat_template, &error) != SNUG_OK)
+        return cli_fail_error(&error);
+    s->server.chat_template = s->chat_template.data ? s->chat_template.data : "";
+    s->server.chat_template_bytes = s->chat_template.bytes;
+    return CLI_DONE;
+}
+
+static cli_exit read_model(serving *s)
+{
+    const cli_options *options = s->options;
+    cli_exit status;
+
+    s->server.model = (snug_model_options){ .struct_size = sizeof s->server.model, .exact = options->exact };
+    if (options->cpu && !snug_cpu_level_parse(&s->server.model.cpu, options->cpu))
+        return cli_fail(CLI_USAGE, "--cpu takes auto, c, avx2, avx512 or avx512bf16, not \"%s\"",
+                        options->cpu);
+    status = cli_catalog_open(&s->catalog);
+    if (status == CLI_DONE)
+        status = options->model ? cli_catalog_find_model(s->model_path, sizeof s->model_path, options->model)
+                                : cli_catalog_choose_model(s->model_path, sizeof s->model_path, options);
+    s->server.catalog = s->catalog.catalog;
+    s->server.cache_folder = s->catalog.cache_folder;
+    s->server.model_path = s->model_path;
+    return status == CLI_DONE ? read_template(s) : status;
+}
+
+static cli_exit read_defaults(serving *s)
+{
+    const cli_options *options = s->options;
+    cli_exit status = cli_choice_read_strategy(&s->server.strategy, options);
+
+    if (status == CLI_DONE)
+        status = cli_cache_read(&s->server.kv, options);
+    s->server.max_tokens = cli_given(options, max_tokens) ? (uint32_t)options->max_tokens : 0;
+    s->server.context_tokens = (uint32_t)options->context;
+    s->server.prefill_chunk = cli_given(options, prefill_chunk) ? (uint32_t)options->prefill_chunk : 0;
+    s->server.threads = (uint32_t)options->threads;
+    s->server.memory_limit = options->memory_limit;
+    s->server.queue = (uint32_t)options->queue;
+    s->server.answers = (uint32_t)options->answers;
+    s->server.kept = (uint32_t)options->keep;
+    s->server.idle_unload_seconds = (uint32_t)options->idle_unload;
+    s->server.grace_seconds = (uint32_t)options->grace;
+    s->server.body_bytes = options->max_body;
+    s->server.web_folder = options->web_folder;
+    return status;
+}
+
+/* --- what it says --------------------------------------------------------------------------------------- */
+
+static void on_note(void *user, const char *text)
+{
+    const serving *s = user;
+
+    if (!s->options->quiet)
+        cli_note("%s", text);
+}
+
+static void on_ready(void *user, const char *address)
+{
+    const serving *s = user;
+
+    cli_print("%s\n", address);
+    cli_flush();
+    if (!s->options->quiet)
+        cli_note("listening on %s: the page is %s/chat, the API %s/v1", address, address, address);
+}
+
+static cli_exit serve(serving *s)
+{
+    snug_error error = { SNUG_OK, "" };
+
+    error.status = snug_memory_create(&s->server.memory, NULL);
+    if (error.status != SNUG_OK || cli_json_count_in(s->server.memory, &error) != SNUG_OK)
+        return cli_fail_error(&error);
+    s->server.on_note = on_note;
+    s->server.on_ready = on_ready;
+    s->server.user = s;
+    return server_run(&s->server, &error) == SNUG_OK ? CLI_DONE : cli_fail_error(&error);
+}
+
+cli_exit cli_command_serve(const cli_options *options)
+{
+    serving s = { .options = options };
+    cli_exit status = read_access(&s);
+
+    if (status == CLI_DONE)
+        status = read_defaults(&s);
+    if (status == CLI_DONE)
+        status = read_model(&s);
+    if (status == CLI_DONE)
+        status = serve(&s);
+    cli_json_count_no_more();
+    snug_memory_destroy(s.server.memory);
+    cli_catalog_close(&s.catalog);
+    cli_buffer_free(&s.chat_template);
+    cli_buffer_free(&s.key);
+    return status;
+}
+
+#else
+
+cli_exit cli_command_serve(const cli_options *options)
+{
+    (void)options;
+    return cli_fail(CLI_FAILED, "this llm-tool was built without its server; build it with libmicrohttpd and "
+                                "-DSNUG_SERVER=ON");
+}
+
+#endif

@@ -1,0 +1,20 @@
+# Files into a C source: cmake -DOUT=pages_data.c "-DFILES=a.html;b.css" -P embed.cmake
+# An array of bytes for each, and the table of server/pages.h.
+string(REPEAT "." 80 line_of_bytes) # 16 bytes as 0x00,
+set(arrays "")
+set(rows "")
+set(number 0)
+foreach(file IN LISTS FILES)
+    get_filename_component(name ${file} NAME)
+    file(READ ${file} hex HEX)
+    string(LENGTH "${hex}" digits)
+    math(EXPR bytes "${digits} / 2")
+    string(REGEX REPLACE "([0-9a-f][0-9a-f])" "0x\\1," hex "${hex}")
+    string(REGEX REPLACE "(${line_of_bytes})" "\\1\n" hex "${hex}")
+    string(APPEND arrays "static const unsigned char page_${number}[] = {\n${hex}0 };\n\n")
+    string(APPEND rows "    { \"${name}\", page_${number}, ${bytes} },\n")
+    math(EXPR number "${number} + 1")
+endforeach()
+set(head "#include \"server/pages.h\"\n\n")
+set(table "const server_page server_pages[] = {\n${rows}    { NULL, NULL, 0 },\n};\n")
+file(WRITE ${OUT} "${head}${arrays}${table}")

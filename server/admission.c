@@ -1,0 +1,354 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * admission.c - whether a request can begin: what it will need at its end must fit beside what those that run
+ * hold and will still take. What is kept for later does not count, it goes first.
+ *
+ * The cache format is chosen once for each model and strategy, for a conversation that fills the context and
+ * is alone. So an answer does not depend on who else is there: a request waits rather than lose bits.
+ */
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/status.h"
+#include "server/answer.h"
+#include "server/state.h"
+
+/* --- what it will be --------------------------------------------------------------------------------- */
+
+/* What runs and what is kept, as if it had ended. With the lock held. */
+static uint64_t leaving_bytes(struct server *server, uint64_t *growth_out)
+{
+    uint64_t held = server_kept_bytes(server);
+
+    *growth_out = 0;
+    for (const server_share *share = server->queue.shares; share; share = share->next) {
+        held += atomic_load(&share->held_bytes);
+        *growth_out += atomic_load(&share->growth_bytes);
+    }
+    return held;
+}
+
+static bool is_cache_set(const snug_kv_config *kv)
+{
+    return kv->key.format != SNUG_KV_FORMAT_AUTO || kv->value.format != SNUG_KV_FORMAT_AUTO ||
+           kv->retention.kind != SNUG_KV_RETENTION_AUTO;
+}
+
+static snug_plan_options plan_options(const server_answer *answer, uint64_t leaving)
+{
+    const server_options *options = &answer->server->options;
+    const server_request *request = &answer->job->request;
+    snug_model_info info = { .struct_size = sizeof info };
+    uint32_t id_count = snug_text_id_count(answer->loaded.text);
+
+    snug_model_read_info(&info, answer->loaded.model);
+    return (snug_plan_options){
+        .struct_size = sizeof(snug_plan_options),
+        .context_tokens = request->context_tokens ? request->context_tokens : options->context_tokens,
+        .prefill_chunk = options->prefill_chunk,
+        .threads = options->threads,
+        .kv = is_cache_set(&request->kv) ? request->kv : options->kv,
+        .id_count = id_count < info.vocabulary ? id_count : info.vocabulary,
+        .user_limit_bytes = atomic_load(&answer->server->memory_limit),
+        .leaving_bytes = leaving,
+    };
+}
+
+static bool is_same_side(const snug_kv_coding *a, const snug_kv_coding *b)
+{
+    return a->format == b->format && a->bits == b->bits && a->group == b->group;
+}
+
+static bool is_same_question(const server_profile *a, const server_profile *b)
+{
+    return a->model == b->model && a->strategy == b->strategy && a->context_tokens == b->context_tokens &&
+           is_same_side(&a->kv.key, &b->kv.key) && is_same_side(&a->kv.value, &b->kv.value) &&
+           a->kv.retention.kind == b->kv.retention.kind &&
+           a->kv.retention.max_tokens == b->kv.retention.max_tokens;
+}
+
+/* How long a choice holds: the machine may have more memory, or less, than it had. */
+#define CHOICE_NS ((uint64_t)60 * 1000000000u)
+
+/* One that was made lately; NULL. */
+static const server_choice *find_choice(const server_queue *queue, const server_profile *asked)
+{
+    for (uint32_t i = 0; i < queue->choice_count; i++)
+        if (is_same_question(&queue->choice[i].asked, asked) &&
+            server_clock_ns() - queue->choice[i].made_ns < CHOICE_NS)
+            return &queue->choice[i];
+    return NULL;
+}
+
+/* In place of the same question's, or of the oldest. */
+static void keep_choice(server_queue *queue, const server_choice *choice)
+{
+    uint32_t place = 0;
+
+    for (uint32_t i = 0; i < queue->choice_count; i++) {
+        if (is_same_question(&queue->choice[i].asked, &choice->asked)) {
+            queue->choice[i] = *choice;
+            return;
+        }
+        if (queue->choice[i].made_ns < queue->choice[place].made_ns)
+            place = i;
+    }
+    if (queue->choice_count < SERVER_CHOICES_MAX)
+        place = queue->choice_count++;
+    queue->choice[place] = *choice;
+}
+
+void server_queue_forget_choices(struct server *server)
+{
+    (void)pthread_mutex_lock(&server->queue.admission);
+    server->queue.choice_count = 0;
+    (void)pthread_mutex_unlock(&server->queue.admission);
+}
+
+/* The cache, the chunk and the context of all requests of this kind. */
+static bool choose_profile(server_answer *answer)
+{
+    struct server *server = answer->server;
+    const server_request *request = &answer->job->request;
+    uint64_t growth;
+    const uint64_t leaving = leaving_bytes(server, &growth);
+    const snug_plan_options options = plan_options(answer, leaving);
+    const snug_strategy strategy = request->strategy != SNUG_STRATEGY_AUTO
+                                       ? request->strategy
+                                       : (snug_strategy)atomic_load(&server->strategy);
+    snug_plan plan = { .struct_size = sizeof plan };
+    snug_error error = { SNUG_OK, "" };
+    server_profile *profile = &answer->profile;
+    const server_choice *made;
+    server_choice choice;
+
+    *profile = (server_profile){ .model = answer->model,
+                                 .strategy = strategy,
+                                 .context_tokens = options.context_tokens,
+                                 .kv = options.kv,
+                                 .keeps_format = is_cache_set(&options.kv) };
+    made = find_choice(&server->queue, profile);
+    if (made) {
+        *profile = made->chosen;
+        return true;
+    }
+    choice.asked = *profile;
+    if (snug_plan_search(&plan, answer->loaded.model, server->options.memory, 0, &options, strategy,
+                         &error) != SNUG_OK)
+        return server_refuse_error(&answer->refusal, &error);
+    profile->context_tokens = plan.context_tokens;
+    profile->prefill_chunk = plan.prefill_chunk;
+    profile->threads = plan.threads;
+    profile->kv = plan.kv;
+    choice.chosen = *profile;
+    choice.made_ns = server_clock_ns();
+    keep_choice(&server->queue, &choice);
+    return true;
+}
+
+static bool make_plan(server_answer *answer, uint64_t leaving)
+{
+    const server_request *request = &answer->job->request;
+    const server_profile *profile = &answer->profile;
+    snug_plan_options options = plan_options(answer, leaving);
+    snug_error error = { SNUG_OK, "" };
+
+    options.context_tokens = profile->context_tokens;
+    options.prefill_chunk = profile->prefill_chunk;
+    options.threads = profile->threads;
+    options.kv = profile->kv;
+    options.prompt_tokens = (uint32_t)answer->id_count;
+    options.max_tokens = request->max_tokens;
+    answer->plan = (snug_plan){ .struct_size = sizeof answer->plan };
+    if (snug_plan_make(&answer->plan, answer->loaded.model, answer->server->options.memory, 0, &options,
+                       &error) != SNUG_OK)
+        return server_refuse_error(&answer->refusal, &error);
+    return true;
+}
+
+/* --- whether it fits ----------------------------------------------------------------------------------- */
+
+static uint64_t share_of(uint64_t limit, double share)
+{
+    return limit >= SNUG_MEMORY_NO_LIMIT ? limit : (uint64_t)((double)limit * share);
+}
+
+static double mib(uint64_t bytes)
+{
+    return (double)bytes / (1 << 20);
+}
+
+/* It would not fit if it were alone: waiting does not help. */
+static bool refuse_for_good(server_answer *answer, uint64_t allowed)
+{
+    const snug_plan *plan = &answer->plan;
+
+    server_refuse(
+        &answer->refusal, 400, "does_not_fit", NULL,
+        "this request does not fit: %u tokens of prompt and up to %u of answer need %.1f MiB, and "
+        "%.1f MiB may be used (limited by %.100s). Ask for fewer max_tokens, send a shorter prompt, "
+        "or give snug.kv_bits or snug.max_kv_size",
+        plan->prompt_tokens, plan->cache_tokens - plan->prompt_tokens, mib(plan->peak_bytes), mib(allowed),
+        plan->limited_by);
+    answer->refusal.need_bytes = plan->peak_bytes;
+    answer->refusal.limit_bytes = allowed;
+    server_count(answer->server, SERVER_COUNT_NO_MEMORY);
+    return false;
+}
+
+/* What the process has now and will have with all that run, and with this one, if nothing is given back. */
+static uint64_t all_bytes(const server_answer *answer, uint64_t leaving, uint64_t growth)
+{
+    return answer->plan.peak_bytes + leaving + growth;
+}
+
+/* Room for it: what is kept goes, as far as it must. */
+static void make_room(server_answer *answer, uint64_t leaving, uint64_t growth, uint64_t allowed)
+{
+    const uint64_t all = all_bytes(answer, leaving, growth);
+
+    if (all > allowed)
+        (void)server_kept_drop(answer->server, all - allowed);
+}
+
+/* The limit is for the process: what lies outside the ledger comes off it. */
+static void limit_ledger(const server_answer *answer)
+{
+    const uint64_t limit = atomic_load(&answer->server->memory_limit);
+    const uint64_t fixed = answer->plan.fixed_bytes;
+
+    if (limit > fixed && snug_memory_set_limits(answer->server->options.memory, 0, limit - fixed) != SNUG_OK)
+        server_note(answer->server, "the memory limit could not be set");
+}
+
+/* 1: begin; 0: wait; -1: refused. With the lock held. */
+static int try_to_begin(server_answer *answer)
+{
+    struct server *server = answer->server;
+    const snug_strategy_rules *rules = snug_strategy_rules_of(answer->profile.strategy);
+    uint64_t growth, allowed, beside;
+    const uint64_t leaving = leaving_bytes(server, &growth);
+    const uint64_t kept = server_kept_bytes(server);
+
+    if (!make_plan(answer, leaving))
+        return -1;
+    allowed = share_of(answer->plan.limit_bytes, rules->warn_share);
+    if (answer->plan.peak_bytes > allowed) {
+        (void)refuse_for_good(answer, allowed);
+        return -1;
+    }
+    answer->plan.is_tight = answer->plan.peak_bytes > share_of(answer->plan.limit_bytes, rules->plan_share);
+    beside = all_bytes(answer, leaving - kept, growth);
+    answer->predicted_peak_bytes = beside;
+    if (server->queue.shares && beside > share_of(answer->plan.limit_bytes, rules->plan_share))
+        return 0;
+    make_room(answer, leaving, growth, allowed);
+    limit_ledger(answer);
+    return 1;
+}
+
+static void begin(server_answer *answer)
+{
+    server_queue *queue = &answer->server->queue;
+    const uint64_t new_bytes = answer->plan.peak_bytes - answer->plan.load_peak_bytes;
+
+    atomic_store(&answer->share.held_bytes, 0);
+    atomic_store(&answer->share.growth_bytes, new_bytes);
+    answer->share.next = queue->shares;
+    queue->shares = &answer->share;
+    queue->running++;
+    answer->is_admitted = true;
+    answer->admitted_ns = server_clock_ns();
+}
+
+static bool is_hopeless(const server_answer *answer)
+{
+    return atomic_load(&answer->job->outlet->is_gone) || atomic_load(&answer->server->is_over);
+}
+
+/* With the lock held: until something changes, or the machine may have more memory. */
+static void wait_a_while(server_queue *queue)
+{
+    struct timespec until;
+
+    SNUG_ASSERT(clock_gettime(CLOCK_MONOTONIC, &until) == 0);
+    until.tv_sec += 1;
+    (void)pthread_cond_timedwait(&queue->changed, &queue->admission, &until);
+}
+
+static void join(server_answer *answer)
+{
+    server_answer **at = &answer->server->queue.admitting;
+
+    while (*at)
+        at = &(*at)->next_admitted;
+    *at = answer;
+}
+
+static void leave(server_answer *answer)
+{
+    server_answer **at = &answer->server->queue.admitting;
+
+    while (*at != answer)
+        at = &(*at)->next_admitted;
+    *at = answer->next_admitted;
+}
+
+bool server_admit(server_answer *answer)
+{
+    server_queue *queue = &answer->server->queue;
+    bool is_chosen = false;
+    int verdict = 0;
+
+    (void)pthread_mutex_lock(&queue->admission);
+    join(answer);
+    while (verdict == 0 && !is_hopeless(answer)) {
+        if (queue->admitting != answer) { /* those that came before begin before */
+            (void)pthread_cond_wait(&queue->changed, &queue->admission);
+            continue;
+        }
+        is_chosen = is_chosen || choose_profile(answer);
+        verdict = is_chosen ? try_to_begin(answer) : -1;
+        if (verdict == 0)
+            wait_a_while(queue);
+    }
+    if (verdict == 1)
+        begin(answer);
+    leave(answer);
+    (void)pthread_cond_broadcast(&queue->changed);
+    (void)pthread_mutex_unlock(&queue->admission);
+    return verdict == 1;
+}
+
+void server_admit_update(server_answer *answer)
+{
+    const snug_plan *plan = &answer->plan;
+    const snug_kv *kv = snug_session_kv(answer->session);
+    const uint32_t tokens = snug_session_tokens(answer->session);
+    const uint64_t committed = snug_kv_committed_bytes(kv);
+    const uint64_t end =
+        snug_kv_projected_bytes(kv, tokens > plan->cache_tokens ? tokens : plan->cache_tokens);
+    const uint64_t cache = plan->use_bytes[SNUG_MEMORY_KV] - plan->load_use_bytes[SNUG_MEMORY_KV];
+    const uint64_t beside = plan->peak_bytes - plan->load_peak_bytes - cache;
+
+    atomic_store(&answer->share.held_bytes, committed + beside);
+    atomic_store(&answer->share.growth_bytes, end > committed ? end - committed : 0);
+}
+
+void server_admit_end(server_answer *answer)
+{
+    server_queue *queue = &answer->server->queue;
+    server_share **at = &queue->shares;
+
+    if (!answer->is_admitted)
+        return;
+    (void)pthread_mutex_lock(&queue->admission);
+    while (*at != &answer->share)
+        at = &(*at)->next;
+    *at = answer->share.next;
+    queue->running--;
+    answer->is_admitted = false;
+    (void)pthread_cond_broadcast(&queue->changed);
+    (void)pthread_mutex_unlock(&queue->admission);
+}

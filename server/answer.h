@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * answer.h - one request from its text to its last token, on a thread that computes.
+ */
+#ifndef SNUG_SERVER_ANSWER_H
+#define SNUG_SERVER_ANSWER_H
+
+#include <jansson.h>
+
+#include <snug/catalog.h>
+
+#include "server/kept.h"
+#include "server/queue.h"
+#include "server/stops.h"
+
+#define SERVER_RELIEF_MAX 32
+
+typedef struct server_answer {
+    struct server *server;
+    server_job *job;
+    server_refusal refusal; /* status 0: none */
+
+    size_t model;
+    snug_loaded loaded;
+    bool is_loaded;
+    uint32_t *ids; /* the prompt */
+    size_t id_count;
+
+    server_profile profile;
+    snug_plan plan;                /* of this request, as if nobody else were there */
+    uint64_t predicted_peak_bytes; /* of the process, with those beside it */
+    server_share share;
+    bool is_admitted;
+    struct server_answer *next_admitted; /* that waits behind this one */
+
+    snug_session *session;
+    snug_generate_result result;
+    uint32_t tokens; /* of the answer, so far */
+    bool is_after_token;
+    bool has_turn;
+    server_stops stops;
+    server_buffer text;  /* of a whole answer */
+    json_t *logprobs;    /* of tokens whose text is not sent yet; of a whole answer: all. NULL: none */
+    size_t token_offset; /* of the text of a completion, for logprobs */
+    bool has_begun;      /* the first chunk is sent */
+    uint64_t admitted_ns;
+    uint64_t first_token_ns; /* since it came; 0: none yet */
+    uint64_t measured_peak_bytes;
+    snug_relief_event relief[SERVER_RELIEF_MAX];
+    uint32_t relief_count;
+} server_answer;
+
+/* Answers, or says why not. The job's outlet is ended then. */
+void server_answer_job(struct server *server, server_job *job);
+
+/* --- admission (admission.c) ---------------------------------------------------------------------------- */
+
+/* Plan, and wait until it fits. False: refused, or the client has gone. */
+bool server_admit(server_answer *answer);
+/* It holds that much now, and will take so much more. */
+void server_admit_update(server_answer *answer);
+void server_admit_end(server_answer *answer);
+
+/* --- what is sent (forms.c); NULL: no memory ------------------------------------------------------------ */
+
+/* One chunk of a stream; `text` may be NULL: none. `finish` NULL: not the last. Takes answer->logprobs. */
+json_t *server_form_chunk(server_answer *answer, const char *text, size_t bytes, const char *finish);
+json_t *server_form_usage_chunk(const server_answer *answer);
+json_t *server_form_whole(server_answer *answer, const char *finish);
+/* "stop" or "length". */
+const char *server_form_finish(const server_answer *answer);
+
+/* The probabilities of the token that was just chosen are added to answer->logprobs. */
+bool server_logprobs_add(server_answer *answer, uint32_t id);
+
+#endif /* SNUG_SERVER_ANSWER_H */

@@ -1,0 +1,303 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * models.c - see the header.
+ */
+#include "server/models.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+#include "base/status.h"
+#include "server/heap.h"
+#include "server/state.h"
+
+/* --- names --------------------------------------------------------------------------------------------- */
+
+/* "mini" of "/usr/share/snug/models/mini". */
+static void name_by_path(server_model *model, const char *path)
+{
+    size_t end = strlen(path);
+    size_t begin;
+
+    while (end > 1 && path[end - 1] == '/')
+        end--;
+    for (begin = end; begin > 0 && path[begin - 1] != '/';)
+        begin--;
+    snprintf(model->id, sizeof model->id, "%.*s", (int)(end - begin), path + begin);
+    snprintf(model->path, sizeof model->path, "%s", path);
+}
+
+static bool has_id(const server_models *models, const char *id)
+{
+    for (size_t i = 0; i < models->count; i++)
+        if (strcasecmp(models->model[i].id, id) == 0)
+            return true;
+    return false;
+}
+
+/* What is on this machine. Of a model that is there twice, the second goes by its repository. */
+static void add_source(server_models *models, const snug_catalog_model *of, const snug_catalog_source *source,
+                       const char *own_path)
+{
+    server_model *model = &models->model[models->count];
+
+    if (!source->path || strlen(source->path) >= sizeof model->path)
+        return;
+    *model = (server_model){ .users = 0 };
+    snprintf(model->path, sizeof model->path, "%s", source->path);
+    snprintf(model->repository, sizeof model->repository, "%s%s%s", source->repository,
+             source->file[0] ? ":" : "", source->file);
+    snprintf(model->id, sizeof model->id, "%s", has_id(models, of->name) ? model->repository : of->name);
+    if (!model->id[0] || has_id(models, model->id))
+        return;
+    if (strcmp(source->path, own_path) == 0)
+        models->own = models->count;
+    models->count++;
+}
+
+static size_t count_sources(const snug_catalog *catalog)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < snug_catalog_model_count(catalog); i++) {
+        snug_catalog_model model = { .struct_size = sizeof model };
+
+        snug_catalog_read_model(&model, catalog, i);
+        count += model.source_count;
+    }
+    return count;
+}
+
+static void list_models(struct server *server)
+{
+    const snug_catalog *catalog = server->options.catalog;
+    const char *own_path = server->options.model_path;
+    server_models *models = &server->models;
+
+    models->own = SIZE_MAX;
+    for (size_t i = 0; i < snug_catalog_model_count(catalog); i++) {
+        snug_catalog_model model = { .struct_size = sizeof model };
+
+        snug_catalog_read_model(&model, catalog, i);
+        for (size_t s = 0; s < model.source_count; s++) {
+            snug_catalog_source source = { .struct_size = sizeof source };
+
+            snug_catalog_read_source(&source, catalog, i, s);
+            add_source(models, &model, &source, own_path);
+        }
+    }
+    if (models->own != SIZE_MAX)
+        return;
+    models->own = models->count;
+    models->model[models->count] = (server_model){ .users = 0 };
+    name_by_path(&models->model[models->count], own_path);
+    models->count++;
+}
+
+bool server_models_find(size_t *index_out, struct server *server, const char *name, server_refusal *refusal)
+{
+    const server_models *models = &server->models;
+
+    *index_out = models->own;
+    if (!name[0])
+        return true;
+    for (size_t i = 0; i < models->count; i++)
+        if (strcasecmp(models->model[i].id, name) == 0 ||
+            (models->model[i].repository[0] && strcasecmp(models->model[i].repository, name) == 0)) {
+            *index_out = i;
+            return true;
+        }
+    return server_refuse(refusal, 404, "model_not_found", "model",
+                         "there is no model \"%.150s\" here; GET /v1/models lists those there are", name);
+}
+
+/* --- loading ------------------------------------------------------------------------------------------- */
+
+/* Of those that nobody uses: the pool may close them now. With `loading` held. */
+static void let_go(struct server *server, size_t index)
+{
+    server_models *models = &server->models;
+    server_model *model = &models->model[index];
+    bool is_idle;
+
+    (void)pthread_mutex_lock(&models->lock);
+    is_idle = model->is_loaded && model->users == 0;
+    if (is_idle)
+        model->is_loaded = false;
+    (void)pthread_mutex_unlock(&models->lock);
+    if (is_idle)
+        snug_pool_release(models->pool, &model->loaded);
+}
+
+static snug_status load(struct server *server, size_t index, snug_error *error)
+{
+    const server_options *options = &server->options;
+    const snug_load_options how = { .struct_size = sizeof how, .model = options->model };
+    server_models *models = &server->models;
+    server_model *model = &models->model[index];
+    snug_status status = snug_catalog_load(&model->loaded, models->pool, model->path, &how, error);
+
+    if (status == SNUG_ERR_OVER_LIMIT) { /* everything that is there for later makes room */
+        (void)server_kept_drop(server, UINT64_MAX);
+        for (size_t i = 0; i < models->count; i++)
+            let_go(server, i);
+        (void)snug_pool_trim(models->pool, 0);
+        status = snug_catalog_load(&model->loaded, models->pool, model->path, &how, error);
+    }
+    if (status == SNUG_OK && index == models->own && options->chat_template) {
+        status = snug_text_set_chat_template(model->loaded.text, options->chat_template,
+                                             options->chat_template_bytes, error);
+        if (status != SNUG_OK)
+            snug_pool_release(models->pool, &model->loaded);
+    }
+    return status;
+}
+
+/* One more use of a model that is loaded. */
+static bool take_loaded(snug_loaded *loaded_out, server_models *models, size_t index)
+{
+    server_model *model = &models->model[index];
+    bool is_loaded;
+
+    (void)pthread_mutex_lock(&models->lock);
+    is_loaded = model->is_loaded;
+    if (is_loaded) {
+        model->users++;
+        model->used_ns = server_clock_ns();
+        *loaded_out = model->loaded;
+    }
+    (void)pthread_mutex_unlock(&models->lock);
+    return is_loaded;
+}
+
+static void set_loading(server_models *models, size_t index, bool is_loading, bool is_loaded)
+{
+    (void)pthread_mutex_lock(&models->lock);
+    models->is_loading = is_loading;
+    models->model[index].is_loaded = is_loaded;
+    (void)pthread_mutex_unlock(&models->lock);
+}
+
+static snug_status take(snug_loaded *loaded_out, struct server *server, size_t index, snug_error *error)
+{
+    server_models *models = &server->models;
+    snug_status status = SNUG_OK;
+
+    if (take_loaded(loaded_out, models, index))
+        return SNUG_OK;
+    (void)pthread_mutex_lock(&models->loading);
+    if (!take_loaded(loaded_out, models, index)) { /* nobody else has loaded it meanwhile */
+        set_loading(models, index, true, false);
+        status = load(server, index, error);
+        set_loading(models, index, false, status == SNUG_OK);
+        if (status == SNUG_OK)
+            SNUG_ASSERT(take_loaded(loaded_out, models, index));
+    }
+    (void)pthread_mutex_unlock(&models->loading);
+    return status;
+}
+
+bool server_models_take(snug_loaded *loaded_out, struct server *server, size_t index, server_refusal *refusal)
+{
+    snug_error error = { SNUG_OK, "" };
+
+    return take(loaded_out, server, index, &error) == SNUG_OK || server_refuse_error(refusal, &error);
+}
+
+void server_models_release(struct server *server, size_t index)
+{
+    server_models *models = &server->models;
+
+    (void)pthread_mutex_lock(&models->lock);
+    SNUG_ASSERT(models->model[index].users > 0);
+    models->model[index].users--;
+    models->model[index].used_ns = server_clock_ns();
+    (void)pthread_mutex_unlock(&models->lock);
+}
+
+/* --- unloading ----------------------------------------------------------------------------------------- */
+
+bool server_models_unload(struct server *server, size_t index, server_refusal *refusal)
+{
+    server_models *models = &server->models;
+    bool is_loaded;
+
+    server_kept_drop_model(server, index);
+    (void)pthread_mutex_lock(&models->loading);
+    let_go(server, index);
+    (void)snug_pool_trim(models->pool, 0);
+    is_loaded = models->model[index].is_loaded;
+    (void)pthread_mutex_unlock(&models->loading);
+    return !is_loaded ||
+           server_refuse(refusal, 409, "model_in_use", "model",
+                         "%s is answering: unload it when it has ended", models->model[index].id);
+}
+
+uint64_t server_models_unload_idle(struct server *server, uint64_t idle_ns)
+{
+    server_models *models = &server->models;
+    const uint64_t now = server_clock_ns();
+    uint64_t wait_ns = UINT64_MAX;
+    server_refusal ignored;
+
+    for (size_t i = 0; i < models->count; i++) {
+        const server_model *model = &models->model[i];
+        uint64_t idle_for, kept;
+        bool is_loaded, is_busy;
+
+        (void)pthread_mutex_lock(&models->lock);
+        is_loaded = model->is_loaded;
+        idle_for = now > model->used_ns ? now - model->used_ns : 0;
+        kept = model->users; /* kept conversations are users, too, but none that would hold it */
+        (void)pthread_mutex_unlock(&models->lock);
+        is_busy = kept > server_kept_count(server, i);
+        if (is_loaded && !is_busy && idle_for >= idle_ns && server_models_unload(server, i, &ignored))
+            server_note(server, "%s was not used for %llu s: unloaded", model->id,
+                        (unsigned long long)(idle_for / 1000000000u));
+        else if (is_loaded)
+            wait_ns = !is_busy && idle_for < idle_ns && idle_ns - idle_for < wait_ns ? idle_ns - idle_for
+                      : wait_ns < idle_ns                                            ? wait_ns
+                                                                                     : idle_ns;
+    }
+    return wait_ns;
+}
+
+/* --- open and close ------------------------------------------------------------------------------------ */
+
+void server_models_init(struct server *server)
+{
+    SNUG_ASSERT(pthread_mutex_init(&server->models.loading, NULL) == 0);
+    SNUG_ASSERT(pthread_mutex_init(&server->models.lock, NULL) == 0);
+}
+
+snug_status server_models_open(struct server *server, snug_error *error)
+{
+    server_models *models = &server->models;
+    snug_memory *memory = server->options.memory;
+    snug_loaded loaded;
+
+    models->model = server_alloc(memory, (count_sources(server->options.catalog) + 1) * sizeof *models->model,
+                                 "the names of models", error);
+    if (!models->model)
+        return error->status;
+    list_models(server);
+    SNUG_TRY(snug_pool_create(&models->pool, memory, server->options.catalog, 0, error));
+    SNUG_TRY(take(&loaded, server, models->own, error)); /* what is wrong with it is said now */
+    server_models_release(server, models->own);
+    return SNUG_OK;
+}
+
+void server_models_close(struct server *server)
+{
+    server_models *models = &server->models;
+
+    if (models->pool) {
+        for (size_t i = 0; i < models->count; i++)
+            let_go(server, i);
+        snug_pool_destroy(models->pool);
+    }
+    server_free(models->model);
+    (void)pthread_mutex_destroy(&models->lock);
+    (void)pthread_mutex_destroy(&models->loading);
+}

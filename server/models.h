@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * models.h - the models this server has: by which names clients know them, which are loaded, what is chosen
+ * for each.
+ *
+ * Only what the catalogue knows and is on this machine can be asked for, and the server's own model: a name
+ * is never a path.
+ */
+#ifndef SNUG_SERVER_MODELS_H
+#define SNUG_SERVER_MODELS_H
+
+#include <pthread.h>
+
+#include <snug/catalog.h>
+
+#include "server/refusal.h"
+
+#define SERVER_MODEL_NAME_BYTES 192
+
+struct server;
+struct server_request;
+
+/* One that can be asked for. */
+typedef struct server_model {
+    char id[SERVER_MODEL_NAME_BYTES]; /* "qwen3-0.6b", "mini" */
+    char repository[SERVER_MODEL_NAME_BYTES];
+    char path[1024];
+    uint32_t users; /* answers, and conversations that are kept */
+    bool is_loaded;
+    snug_loaded loaded; /* the one use that the server has of it in the pool */
+    uint64_t used_ns;   /* when it was last used */
+} server_model;
+
+/*
+ * Two locks: a model is loaded with the first held, and memory is reserved meanwhile, so nothing that may be
+ * asked to give memory back takes it. The second is held for counting alone.
+ */
+typedef struct server_models {
+    pthread_mutex_t loading;
+    snug_pool *pool;
+    pthread_mutex_t lock;
+    server_model *model;
+    size_t count;
+    size_t own; /* index of the server's own */
+    bool is_loading;
+} server_models;
+
+void server_models_init(struct server *server);
+SNUG_MUST_CHECK snug_status server_models_open(struct server *server, snug_error *error);
+void server_models_close(struct server *server);
+
+/* The model of that name; "" is the server's own. False with the refusal. */
+bool server_models_find(size_t *index_out, struct server *server, const char *name, server_refusal *refusal);
+
+/* Loaded from here on, until it is released. False with the refusal. May take long. */
+bool server_models_take(snug_loaded *loaded_out, struct server *server, size_t index,
+                        server_refusal *refusal);
+/* One use is over. Any thread; waits for nobody. */
+void server_models_release(struct server *server, size_t index);
+
+/* Close it, if nobody uses it; kept conversations go. False with the refusal. */
+bool server_models_unload(struct server *server, size_t index, server_refusal *refusal);
+
+/* What nobody has used for so long is unloaded. Returns nanoseconds until it is worth looking again;
+ * UINT64_MAX: nothing is loaded. */
+uint64_t server_models_unload_idle(struct server *server, uint64_t idle_ns);
+
+#endif /* SNUG_SERVER_MODELS_H */
