@@ -2,8 +2,9 @@
 /*
  * snug/sample.h - how the next token is chosen from the logits.
  *
- * In this order: repetition penalty over the most recent tokens, temperature, top-k, top-p, min-p, then a
- * draw with a seeded generator. The same seed, options and logits give the same tokens.
+ * In this order: repetition penalty over the most recent tokens, presence and frequency penalties,
+ * temperature, top-k, top-p, min-p, then a draw with a seeded generator. The same seed, options and logits
+ * give the same tokens.
  */
 #ifndef SNUG_SAMPLE_H
 #define SNUG_SAMPLE_H
@@ -24,6 +25,11 @@ typedef struct snug_sample_options {
     double repetition_penalty;
     uint32_t repetition_window; /* how many recent tokens count; 0: 64 */
     uint64_t seed;
+    /* Taken off the logits of tokens that the answer has already: once, and as often as they occur. OpenAI's
+     * definition; the prompt does not count. -2 .. 2, 0: off. */
+    double presence_penalty;
+    double frequency_penalty;
+    uint32_t prompt_tokens; /* before the answer; snug_session_generate() sets it */
 } snug_sample_options;
 
 /*

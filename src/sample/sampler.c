@@ -17,6 +17,9 @@
 
 #define REPETITION_WINDOW_DEFAULT 64
 
+/* Marks a candidate while the tokens of the answer are counted; vocabularies are smaller. */
+#define SEEN ((uint32_t)1 << 31)
+
 typedef struct candidate {
     float value; /* logit, later probability */
     uint32_t id;
@@ -47,6 +50,12 @@ static snug_status check_options(const snug_sample_options *options, snug_error 
     if (!in_range(options->repetition_penalty, 0.0, 100.0))
         SNUG_FAIL(error, SNUG_ERR_ARGUMENT, "repetition penalty must be between 0 and 100, not %g",
                   options->repetition_penalty);
+    if (!in_range(options->presence_penalty, -2.0, 2.0))
+        SNUG_FAIL(error, SNUG_ERR_ARGUMENT, "presence penalty must be between -2 and 2, not %g",
+                  options->presence_penalty);
+    if (!in_range(options->frequency_penalty, -2.0, 2.0))
+        SNUG_FAIL(error, SNUG_ERR_ARGUMENT, "frequency penalty must be between -2 and 2, not %g",
+                  options->frequency_penalty);
     return SNUG_OK;
 }
 
@@ -67,7 +76,7 @@ snug_status snug_sampler_create(snug_sampler **sampler_out, snug_memory *memory,
     snug_error own = { SNUG_OK, "" };
 
     *sampler_out = NULL;
-    SNUG_ASSERT(id_count > 0);
+    SNUG_ASSERT(id_count > 0 && id_count < SEEN);
     SNUG_TRY(check_options(options, error));
     sampler = snug_memory_alloc(memory, SNUG_MEMORY_SCRATCH, struct_bytes(id_count), "the sampler", &own);
     if (!sampler)
@@ -119,6 +128,27 @@ static void penalize(snug_sampler *sampler, const float *logits, const uint32_t 
         if (id < sampler->id_count) /* from the logits, so that a second occurrence changes nothing */
             sampler->candidates[id].value = logits[id] > 0.0f ? logits[id] / penalty : logits[id] * penalty;
     }
+}
+
+/* No table of counts: each occurrence takes its part off, and the first one of a token what is due once. */
+static void penalize_answer(snug_sampler *sampler, const uint32_t *tokens, size_t count)
+{
+    const float presence = (float)sampler->options.presence_penalty;
+    const float frequency = (float)sampler->options.frequency_penalty;
+
+    if (presence == 0.0f && frequency == 0.0f)
+        return;
+    for (size_t i = sampler->options.prompt_tokens; i < count; i++) {
+        candidate *c = tokens[i] < sampler->id_count ? &sampler->candidates[tokens[i]] : NULL;
+
+        if (!c)
+            continue;
+        c->value -= frequency + (c->id & SEEN ? 0.0f : presence);
+        c->id |= SEEN;
+    }
+    for (size_t i = sampler->options.prompt_tokens; i < count; i++)
+        if (tokens[i] < sampler->id_count)
+            sampler->candidates[tokens[i]].id = tokens[i];
 }
 
 static uint32_t likeliest(const snug_sampler *sampler)
@@ -255,6 +285,7 @@ snug_status snug_sampler_pick(uint32_t *id_out, snug_sampler *sampler, const flo
         SNUG_FAIL(error, SNUG_ERR_CORRUPT,
                   "the model computed a value that is not a number: its weights are damaged");
     penalize(sampler, logits, recent, recent_count);
+    penalize_answer(sampler, recent, recent_count);
     *id_out = sampler->options.temperature == 0.0 ? likeliest(sampler) : pick_by_chance(sampler);
     return SNUG_OK;
 }

@@ -224,10 +224,12 @@ static snug_status prepare(generation *g, const uint32_t *ids, size_t count, snu
 {
     const uint32_t vocabulary = g->session->model->shape.vocabulary;
     uint32_t id_count = g->text ? snug_text_id_count(g->text) : vocabulary;
+    snug_sample_options sample = g->options->sample;
 
     if (id_count > vocabulary || id_count == 0)
         id_count = vocabulary;
-    SNUG_TRY(snug_sampler_create(&g->sampler, g->session->memory, id_count, &g->options->sample, error));
+    sample.prompt_tokens = (uint32_t)count - g->options->told_tokens;
+    SNUG_TRY(snug_sampler_create(&g->sampler, g->session->memory, id_count, &sample, error));
     if (!g->text)
         return SNUG_OK;
     snug_decoder_init(&g->decoder, g->text, g->options->show_special ? 0 : SNUG_DECODE_SKIP_SPECIAL);

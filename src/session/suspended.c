@@ -14,7 +14,7 @@
 #include "base/status.h"
 
 #define MAGIC   "SNUG-SU\n"
-#define VERSION 2
+#define VERSION 3
 
 /* In the file as it is here, little-endian; then the note, the ids, the checksum, the cache file. */
 typedef struct file_head {
@@ -30,6 +30,8 @@ typedef struct file_head {
     double top_p;
     double min_p;
     double repetition_penalty;
+    double presence_penalty;
+    double frequency_penalty;
     uint32_t top_k;
     uint32_t repetition_window;
     uint32_t computed_tokens; /* 0: no cache file follows */
@@ -46,7 +48,7 @@ typedef struct file_head {
     char reason[260];
 } file_head;
 
-_Static_assert(sizeof(file_head) == 88 + 11 * 4 + 11 * 4 + 6 * SNUG_KV_LAYERS_MAX + 28 + 260,
+_Static_assert(sizeof(file_head) == 104 + 11 * 4 + 11 * 4 + 6 * SNUG_KV_LAYERS_MAX + 28 + 260,
                "no padding in the file");
 _Static_assert(sizeof(file_head) % 8 == 0, "what follows is aligned");
 
@@ -87,6 +89,8 @@ static file_head head_of(const snug_session *session, const snug_suspend_options
         .top_p = sample->top_p,
         .min_p = sample->min_p,
         .repetition_penalty = sample->repetition_penalty,
+        .presence_penalty = sample->presence_penalty,
+        .frequency_penalty = sample->frequency_penalty,
         .top_k = sample->top_k,
         .repetition_window = sample->repetition_window,
         .computed_tokens = options->without_cache ? 0 : session->tokens,
@@ -278,7 +282,9 @@ static snug_unfinished unfinished_of(const file_head *head)
                     .min_p = head->min_p,
                     .repetition_penalty = head->repetition_penalty,
                     .repetition_window = head->repetition_window,
-                    .seed = head->seed },
+                    .seed = head->seed,
+                    .presence_penalty = head->presence_penalty,
+                    .frequency_penalty = head->frequency_penalty },
     };
 }
 

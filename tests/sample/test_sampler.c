@@ -191,6 +191,8 @@ static void options_out_of_range_are_named(void **state)
         { { .top_p = 1.5 }, "top-p" },
         { { .min_p = -0.1 }, "min-p" },
         { { .repetition_penalty = -2.0 }, "repetition penalty" },
+        { { .presence_penalty = 2.5 }, "presence penalty" },
+        { { .frequency_penalty = -2.5 }, "frequency penalty" },
     };
     snug_memory *memory;
 
@@ -207,6 +209,67 @@ static void options_out_of_range_are_named(void **state)
     snug_memory_destroy(memory);
 }
 
+/* The likeliest, with what is due taken off, in double and with a table of counts. */
+static uint32_t best_by_counts(const float *logits, const uint32_t *answer, size_t count,
+                               const snug_sample_options *options)
+{
+    uint32_t counts[IDS] = { 0 };
+    uint32_t best = 0;
+    double best_value = -INFINITY;
+
+    for (size_t i = 0; i < count; i++)
+        if (answer[i] < IDS)
+            counts[answer[i]]++;
+    for (uint32_t id = 0; id < IDS; id++) {
+        const double value = logits[id] - counts[id] * options->frequency_penalty -
+                             (counts[id] > 0 ? options->presence_penalty : 0.0);
+
+        if (value > best_value) {
+            best_value = value;
+            best = id;
+        }
+    }
+    return best;
+}
+
+static void presence_and_frequency_count_the_tokens_of_the_answer(void **state)
+{
+    static const double penalties[][2] = { { 0, 0 },       { 1.5, 0 },  { 0, 0.5 },
+                                           { 0.75, 0.25 }, { -1, 0.5 }, { -2, -2 } };
+    uint32_t tokens[24];
+    snug_memory *memory;
+    uint64_t random = 1;
+
+    (void)state;
+    assert_int_equal(snug_memory_create(&memory, NULL), SNUG_OK);
+    for (int round = 0; round < 600; round++) {
+        const size_t prompt = (size_t)round % 7, count = prompt + (size_t)round % 17;
+        const snug_sample_options options = { .struct_size = sizeof options,
+                                              .presence_penalty = penalties[round % 6][0],
+                                              .frequency_penalty = penalties[round % 6][1],
+                                              .prompt_tokens = (uint32_t)prompt };
+        float logits[IDS];
+        snug_sampler *sampler;
+        uint32_t id;
+
+        for (size_t i = 0; i < IDS; i++) {
+            random = random * 6364136223846793005u + 1442695040888963407u;
+            logits[i] = (float)(random >> 40) / (1 << 22) - 2;
+        }
+        for (size_t i = 0; i < count; i++) {
+            random = random * 6364136223846793005u + 1442695040888963407u;
+            tokens[i] = (uint32_t)(random >> 33) % (IDS + 1); /* one of them has no candidate */
+        }
+        assert_int_equal(snug_sampler_create(&sampler, memory, IDS, &options, NULL), SNUG_OK);
+        for (int again = 0; again < 2; again++) { /* nothing of the first pick is left for the second */
+            assert_int_equal(snug_sampler_pick(&id, sampler, logits, tokens, count, NULL), SNUG_OK);
+            assert_int_equal(id, best_by_counts(logits, tokens + prompt, count - prompt, &options));
+        }
+        snug_sampler_destroy(sampler);
+    }
+    snug_memory_destroy(memory);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -217,6 +280,7 @@ int main(void)
         cmocka_unit_test(top_p_counts_within_top_k),
         cmocka_unit_test(min_p_is_relative_to_the_likeliest),
         cmocka_unit_test(repetition_penalty_counts_each_recent_id_once),
+        cmocka_unit_test(presence_and_frequency_count_the_tokens_of_the_answer),
         cmocka_unit_test(greedy_takes_the_lowest_id_of_equals),
         cmocka_unit_test(what_is_not_a_number_is_reported),
         cmocka_unit_test(the_same_seed_gives_the_same_ids),

@@ -402,7 +402,7 @@ static void damage_is_found_and_a_damaged_cache_is_computed_again(void **state)
 
     suspend(r, session, "note");
     suspended = open_suspended(r, &info);
-    front = (long)((const char *)(info.ids + info.unfinished.known_tokens) + 8 - (info.note - 1232));
+    front = (long)((const char *)(info.ids + info.unfinished.known_tokens) + 8 - (info.note - 1248));
     bytes = (long)info.file_bytes;
     snug_suspended_close(suspended);
     for (long at = 0; at < front; at++) {
