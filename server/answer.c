@@ -257,6 +257,8 @@ static snug_sample_options sampling(const server_answer *answer)
         .top_p = choose(request->top_p, model.top_p, 1),
         .min_p = choose(request->min_p, model.min_p, 0),
         .repetition_penalty = choose(request->repetition_penalty, model.repetition_penalty, 1),
+        .presence_penalty = request->presence_penalty,
+        .frequency_penalty = request->frequency_penalty,
         .seed = request->has_seed ? request->seed : server_clock_ns() ^ answer->job->outlet->number << 48,
     };
 

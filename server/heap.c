@@ -46,10 +46,11 @@ void *server_alloc(snug_memory *memory, size_t bytes, const char *what, snug_err
 
 void server_free(void *block)
 {
-    front *at = (front *)block - 1;
+    front *at;
 
     if (!block)
         return;
+    at = (front *)block - 1;
     snug_memory_unreserve(at->memory, SNUG_MEMORY_OTHER, cost_of(at->bytes));
     free(at);
 }

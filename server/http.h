@@ -7,10 +7,10 @@
 #define SNUG_SERVER_HTTP_H
 
 #include <jansson.h>
-#include <microhttpd.h>
 
 #include "base/str.h"
 #include "server/heap.h"
+#include "server/mhd.h"
 #include "server/outlet.h"
 #include "server/refusal.h"
 

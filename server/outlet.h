@@ -14,10 +14,10 @@
 
 #include <stdatomic.h>
 
-#include <microhttpd.h>
 #include <pthread.h>
 
 #include "server/heap.h"
+#include "server/mhd.h"
 #include "server/refusal.h"
 
 /* Some hundred tokens, as events. */

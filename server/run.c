@@ -217,8 +217,10 @@ static snug_status serve(struct server *server, const sigset_t *signals, snug_er
 {
     watch w = { .server = server, .signals = -1 };
     char address[128];
-    snug_status status = open_watch(&w, signals, error);
+    snug_status status = server_mhd_load(error);
 
+    if (status == SNUG_OK)
+        status = open_watch(&w, signals, error);
     if (status == SNUG_OK)
         status = server_models_open(server, error);
     if (status == SNUG_OK)

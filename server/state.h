@@ -9,12 +9,12 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
-#include <microhttpd.h>
 #include <pthread.h>
 
 #include "server/counts.h"
 #include "server/events.h"
 #include "server/kept.h"
+#include "server/mhd.h"
 #include "server/models.h"
 #include "server/outlet.h"
 #include "server/queue.h"
