@@ -11,6 +11,7 @@
 
 #include <snug/hub.h>
 
+#include "base/status.h"
 #include "cli/catalog.h"
 #include "cli/hub_name.h"
 #include "cli/system.h"
@@ -115,6 +116,20 @@ static const char *find_token(char *out, size_t capacity)
     return out[0] ? out : NULL;
 }
 
+/* As other tools of the hub have it. */
+static const char *find_certificates(void)
+{
+    static const char *const names[] = { "SSL_CERT_FILE", "CURL_CA_BUNDLE", "REQUESTS_CA_BUNDLE" };
+
+    for (size_t i = 0; i < SNUG_COUNT(names); i++) {
+        const char *path = getenv(names[i]);
+
+        if (path && *path)
+            return path;
+    }
+    return NULL;
+}
+
 static cli_exit pull(const cli_catalog *catalog, const cli_hub_name *name, const cli_options *options)
 {
     char path[2048], token[512];
@@ -126,6 +141,8 @@ static cli_exit pull(const cli_catalog *catalog, const cli_hub_name *name, const
         .token = find_token(token, sizeof token),
         .cache_folder = catalog->cache_folder,
         .parallel = (uint32_t)options->parallel,
+        .retry_pause_ms = (uint32_t)(options->retry_pause * 1000),
+        .ca_file = find_certificates(),
         .keep_going = cli_keep_going,
         .on_progress = show,
         .user = &view,

@@ -42,6 +42,8 @@ typedef struct snug_hub_options {
     const char *cache_folder; /* must be given */
     const char *revision;     /* branch, tag or commit. NULL: main */
     uint32_t parallel;        /* files at once; 0: 4 */
+    uint32_t retry_pause_ms;  /* before another try, twice as long each time, up to 32 times; 0: 250 */
+    const char *ca_file;      /* certificates to trust (PEM) in place of the system's; NULL: those */
     /* Asked some ten times a second; false ends the call with CANCELLED, what has come stays. */
     bool (*keep_going)(void *user);
     void (*on_progress)(void *user, const snug_hub_progress *progress);

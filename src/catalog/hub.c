@@ -15,7 +15,6 @@
 #include "os/machine.h"
 #include "os/replace.h"
 
-#define DEFAULT_ENDPOINT   "https://huggingface.co"
 #define PARALLEL_DEFAULT   4u
 #define PARALLEL_MAX       16u
 #define ANSWER_BYTES_MAX   ((size_t)16 << 20) /* of the list of files */
@@ -190,6 +189,12 @@ static snug_status pause_until(hub_pull *pull, uint64_t due_ns, snug_hub_phase p
     return SNUG_OK;
 }
 
+/* It will not be by asking again. */
+static bool is_not_trusted(CURLcode code)
+{
+    return code == CURLE_PEER_FAILED_VERIFICATION || code == CURLE_SSL_CACERT_BADFILE;
+}
+
 /* One question; *is_answered_out is false when it is worth asking again. */
 static snug_status ask_once(hub_pull *pull, const char *url, bool *is_answered_out, uint32_t tries)
 {
@@ -209,6 +214,12 @@ static snug_status ask_once(hub_pull *pull, const char *url, bool *is_answered_o
         if (answer >= 400 && (tries == 0 || (answer != 429 && answer != 408 && answer < 500)))
             status = snug_hub_refused(&transfer, what_is(what, sizeof what, pull, NULL), pull->has_token,
                                       pull->error);
+        else if (is_not_trusted(code))
+            status =
+                snug_fail(pull->error, SNUG_ERR_IO,
+                          "%.150s is not who it says it is, as far as the certificates here tell (%.150s): "
+                          "SSL_CERT_FILE names a file of certificates to trust",
+                          pull->client.endpoint, pull->client.curl.easy_strerror(code));
         else if (answer < 400 && tries == 0)
             status = snug_fail(pull->error, SNUG_ERR_IO, "cannot reach %.150s: %.200s", pull->client.endpoint,
                                pull->client.curl.easy_strerror(code));
@@ -217,7 +228,7 @@ static snug_status ask_once(hub_pull *pull, const char *url, bool *is_answered_o
                 pause_until(pull,
                             snug_os_clock_ns() + (transfer.retry_after_seconds
                                                       ? (uint64_t)transfer.retry_after_seconds * SECOND_NS
-                                                      : SECOND_NS / 2),
+                                                      : 2 * pull->client.pause_ns),
                             SNUG_HUB_WAIT);
     }
     snug_hub_transfer_close(&transfer);
@@ -497,11 +508,8 @@ static snug_status check_call(hub_pull *pull)
 
 static snug_status run(hub_pull *pull, char *path_out, size_t capacity)
 {
-    const snug_hub_options *options = pull->options;
-
     SNUG_TRY(check_call(pull));
-    SNUG_TRY(snug_hub_client_open(&pull->client, options->endpoint ? options->endpoint : DEFAULT_ENDPOINT,
-                                  options->token, pull->error));
+    SNUG_TRY(snug_hub_client_open(&pull->client, pull->options, pull->error));
     pull->has_token = pull->client.headers != NULL;
     pull->multi = pull->client.curl.multi_init();
     if (!pull->multi)

@@ -183,7 +183,7 @@ snug_status snug_hub_file_request(hub_file *file, const hub_client *client, cons
     return SNUG_OK;
 }
 
-/* 0.25 s, 0.5 s, 1 s ... 8 s; at once after progress; or as the server wants it. */
+/* After a pause that doubles, 0.25 s to 8 s; at once after progress; or as the server wants it. */
 static void try_again(hub_file *file, uint64_t now_ns)
 {
     const uint32_t shift = file->failures < 6 ? file->failures : 6;
@@ -191,7 +191,7 @@ static void try_again(hub_file *file, uint64_t now_ns)
     file->state = HUB_FILE_WAITING;
     file->due_ns = now_ns;
     if (file->failures > 0)
-        file->due_ns += (uint64_t)SECOND_NS / 8 << shift;
+        file->due_ns += file->transfer.client->pause_ns << (shift - 1);
     if (file->transfer.retry_after_seconds > 0)
         file->due_ns = now_ns + (uint64_t)file->transfer.retry_after_seconds * SECOND_NS;
 }

@@ -12,18 +12,24 @@
 #include "base/status.h"
 #include "base/str.h"
 
+#define DEFAULT_ENDPOINT "https://huggingface.co"
+#define PAUSE_MS         250u
 #define BUFFER_BYTES     65536L
 #define REDIRECTIONS_MAX 8L
 #define CONNECT_SECONDS  30L
 #define STALLED_SECONDS  60L /* with less than a byte per second */
 #define RETRY_AFTER_MOST 300u
 
-snug_status snug_hub_client_open(hub_client *client, const char *endpoint, const char *token,
-                                 snug_error *error)
+snug_status snug_hub_client_open(hub_client *client, const snug_hub_options *options, snug_error *error)
 {
+    const char *endpoint = options->endpoint ? options->endpoint : DEFAULT_ENDPOINT;
+    const char *token = options->token;
     char header[512];
 
-    *client = (hub_client){ .endpoint = endpoint };
+    *client = (hub_client){ .endpoint = endpoint,
+                            .ca_file = options->ca_file,
+                            .pause_ns = (uint64_t)1000000 *
+                                        (options->retry_pause_ms ? options->retry_pause_ms : PAUSE_MS) };
     if (strncmp(endpoint, "https://", 8) != 0 && strncmp(endpoint, "http://", 7) != 0)
         SNUG_FAIL(error, SNUG_ERR_ARGUMENT,
                   "the hub's address is \"%.200s\", expected one that begins with https", endpoint);
@@ -169,6 +175,8 @@ static CURLcode set_options(const hub_transfer *transfer, const char *url)
     SET(CURLOPT_HEADERFUNCTION, on_header);
     SET(CURLOPT_HEADERDATA, (const void *)transfer);
     SET(CURLOPT_PRIVATE, transfer->user);
+    if (transfer->client->ca_file)
+        SET(CURLOPT_CAINFO, transfer->client->ca_file);
     if (transfer->client->headers) /* libcurl does not send it to another host it is led to */
         SET(CURLOPT_HTTPHEADER, transfer->client->headers);
     if (transfer->from > 0) {

@@ -5,6 +5,8 @@
 #ifndef SNUG_SRC_CATALOG_HUB_TRANSFER_H
 #define SNUG_SRC_CATALOG_HUB_TRANSFER_H
 
+#include <snug/hub.h>
+
 #include "catalog/hub_curl.h"
 
 #define HUB_ETAG_BYTES 128
@@ -14,6 +16,8 @@ typedef struct hub_client {
     hub_curl curl;
     const char *endpoint;
     struct curl_slist *headers; /* the token */
+    const char *ca_file;        /* NULL: the system's certificates */
+    uint64_t pause_ns;          /* before the first try that follows one */
 } hub_client;
 
 typedef struct hub_transfer {
@@ -33,7 +37,7 @@ typedef struct hub_transfer {
     uint32_t retry_after_seconds;
 } hub_transfer;
 
-SNUG_MUST_CHECK snug_status snug_hub_client_open(hub_client *client, const char *endpoint, const char *token,
+SNUG_MUST_CHECK snug_status snug_hub_client_open(hub_client *client, const snug_hub_options *options,
                                                  snug_error *error);
 void snug_hub_client_close(hub_client *client);
 

@@ -4,6 +4,8 @@
  *
  *   hub_server FOLDER PORT_FILE     serves the model in FOLDER as test/mini; writes its port to PORT_FILE
  *
+ * It is also a proxy, for names that nobody has: what it is asked for as one it has itself.
+ *
  * What a repository is called says what is wrong with it: see `cases`. Big files have made-up content, the
  * byte at each place following from the place, so that nothing needs to be stored.
  */
@@ -54,7 +56,7 @@ static hub_case cases[] = {
     { .name = "plain", .bytes = SMALL_BYTES },
     { .name = "big", .bytes = BIG_BYTES },
     { .name = "cut", .bytes = BIG_BYTES, .cuts = 20 },
-    { .name = "slow", .bytes = 8u << 20, .slow = 20 },
+    { .name = "slow", .bytes = 8u << 20, .slow = 10 },
     { .name = "redirect", .bytes = SMALL_BYTES, .redirections = 3 },
     { .name = "loop", .bytes = SMALL_BYTES, .redirections = 1000000 },
     { .name = "busy", .bytes = SMALL_BYTES, .first_status = 429 },
@@ -85,19 +87,31 @@ static int port;
 
 /* --- content -------------------------------------------------------------------------------------------- */
 
-static unsigned char byte_at(uint64_t place, unsigned salt)
+static uint64_t eight_at(uint64_t place, unsigned salt)
 {
-    uint64_t x = (place / 8 + salt) * UINT64_C(0x9E3779B97F4A7C15);
+    uint64_t x = (place + salt) * UINT64_C(0x9E3779B97F4A7C15);
 
     x ^= x >> 29;
-    x *= UINT64_C(0xBF58476D1CE4E5B9);
-    return (unsigned char)(x >> 8 * (place % 8));
+    return x * UINT64_C(0xBF58476D1CE4E5B9);
 }
 
+/* Eight bytes at a time where they lie so. */
 static void fill(unsigned char *out, uint64_t from, size_t bytes, unsigned salt)
 {
-    for (size_t i = 0; i < bytes; i++)
-        out[i] = byte_at(from + i, salt);
+    size_t i = 0;
+
+    while (i < bytes) {
+        if ((from + i) % 8 == 0 && bytes - i >= 8) {
+            const uint64_t x = eight_at((from + i) / 8, salt);
+
+            for (unsigned b = 0; b < 8; b++)
+                out[i + b] = (unsigned char)(x >> 8 * b);
+            i += 8;
+        } else {
+            out[i] = (unsigned char)(eight_at((from + i) / 8, salt) >> 8 * ((from + i) % 8));
+            i++;
+        }
+    }
 }
 
 /* The hash of made-up content; that of the two sizes that are used often is kept. */
@@ -336,6 +350,19 @@ static hub_case *find_case(const char *path, const char **rest_out)
     return NULL;
 }
 
+/* A proxy is asked for the whole address: the same without the host, in place. */
+static void be_proxy(char *request)
+{
+    const char *proxied = "GET http://";
+    char *path;
+
+    if (strncmp(request, proxied, strlen(proxied)) != 0)
+        return;
+    path = strchr(request + strlen(proxied), '/');
+    if (path)
+        memmove(request + 4, path, strlen(path) + 1);
+}
+
 static void answer(int client, const char *request)
 {
     const char *api = "GET /api/models/test/", *resolve = "GET /test/", *rest = "";
@@ -380,6 +407,7 @@ static void *serve(void *user)
         used += (size_t)count;
         request[used] = '\0';
         if (strstr(request, "\r\n\r\n")) {
+            be_proxy(request);
             answer(client, request);
             break;
         }

@@ -30,6 +30,20 @@ check_content() {
 }
 fetches() {
     run pull "test/$1" --quiet
+    check_fetched "$@"
+}
+# Those that take their time are begun early and looked at later; each has files of its own for what comes.
+declare -A begun
+begin() {
+    "$LLM_TOOL" pull "test/$1" --quiet "${@:2}" >"$work/$1.out" 2>"$work/$1.err" &
+    begun[$1]=$!
+}
+end() {
+    status=0
+    wait "${begun[$1]}" || status=$?
+    out=$(cat "$work/$1.out") err=$(cat "$work/$1.err")
+}
+check_fetched() {
     is "status of $1" "$status" 0
     is "errors of $1" "$err" ''
     is "path of $1" "$out" "$(snapshot_of "$1")/${2-model.gguf}"
@@ -44,9 +58,9 @@ says_no() {
     is "nothing is kept of $1" "$(find "$(folder_of "$1")" -name model.gguf 2>/dev/null)" ''
 }
 
-# One answer after another that is cut short needs half a minute until it is given up: meanwhile the others.
-"$LLM_TOOL" pull test/short --quiet >"$work/short" 2>&1 &
-short=$!
+for name in busy busylist; do begin $name; done
+begin short --retry-pause 0.02
+[ -n "${SANITIZED-}" ] || begin cut
 
 # A whole model, that can then be run; other files of the repository stay where they are.
 run pull test/mini
@@ -76,7 +90,11 @@ run pull test/mini
 is 'status of mini again' "$status" 0
 is 'mini is not fetched twice' "$(identity_of_mini)" "$before"
 
-for name in plain redirect busy busylist flaky range416 wrongonce noranges changing; do fetches $name; done
+for name in plain redirect flaky range416 wrongonce noranges changing; do fetches $name; done
+for name in busy busylist; do
+    end $name
+    check_fetched $name
+done
 fetches folder 'a b/c#d.gguf'
 run pull test/plain:model.gguf --quiet
 is 'a file by its name' "$out" "$(snapshot_of plain)/model.gguf"
@@ -122,7 +140,8 @@ fetches slow
 
 # 200 MB over 20 cut connections; 200 MB through kill -9, and in two processes at once.
 if [ -z "${SANITIZED-}" ]; then
-    fetches cut
+    end cut
+    check_fetched cut
     rm -rf "$(folder_of cut)"
     for _ in 1 2 3; do
         "$LLM_TOOL" pull test/big --quiet >/dev/null 2>&1 &
@@ -163,8 +182,73 @@ run rm test/busy:model.gguf
 is 'what rm of a file says' "$out" 'removed test/busy:model.gguf: 293 KiB'
 is 'its blob is gone' "$(find "$(folder_of busy)/blobs" -type f)" ''
 
-short_status=0
-wait $short || short_status=$?
-is 'status of answers that end too early' "$short_status" 4
-has 'their sentence' "$(cat "$work/short")" '8 tries without a byte'
+# One answer after another that is cut short: given up at last.
+end short
+is 'status of answers that end too early' "$status" 4
+has 'their sentence' "$err" '8 tries without a byte'
+
+# --- nobody there, proxies, encryption ---
+port=${HF_ENDPOINT##*:}
+nowhere=hub.invalid # a name that nobody has
+away() { # WORD... with nobody where the hub should be
+    HF_ENDPOINT=http://127.0.0.1:1 run "$@" --retry-pause 0.01
+}
+away pull test/plain --quiet
+is 'status of a hub that is not there' "$status" 4
+has 'its sentence' "$err" 'llm-tool: cannot reach http://127.0.0.1:1: '
+HF_ENDPOINT=http://$nowhere run pull test/plain --quiet --retry-pause 0.01
+is 'status of a name that nobody has' "$status" 4
+has 'its sentence' "$err" "llm-tool: cannot reach http://$nowhere: "
+HF_ENDPOINT=ftp://hub.invalid run pull test/plain --quiet
+is 'status of another protocol' "$status" 2
+has 'its sentence' "$err" 'expected one that begins with https'
+
+export HF_ENDPOINT=http://$nowhere http_proxy=http://127.0.0.1:$port
+fetches plain
+run rm test/token
+HF_TOKEN=secret fetches token
+export HF_ENDPOINT=http://127.0.0.1:$port http_proxy=http://127.0.0.1:1
+run pull test/folder --quiet --retry-pause 0.01
+is 'status of a proxy that is not there' "$status" 4
+has 'its sentence' "$err" 'cannot reach http://127.0.0.1'
+run rm test/redirect
+no_proxy=127.0.0.1 fetches redirect
+unset http_proxy
+
+# openssl serves files that are whole answers. Nobody has signed its certificate.
+if command -v openssl >/dev/null; then
+    mkdir -p "$work/web/api/models/test/plain/revision" "$work/web/test/plain/resolve/$commit"
+    (
+        cd "$work/web" || exit 1
+        openssl req -x509 -newkey rsa:2048 -nodes -keyout key.pem -out cert.pem -days 2 -subj /CN=hub \
+            -addext subjectAltName=IP:127.0.0.1 2>/dev/null
+        printf 'a model, more or less' >content
+        hash=$(sha256sum <content | cut -d' ' -f1)
+        {
+            printf 'HTTP/1.0 200 OK\r\n\r\n{"sha":"%s","siblings":[{"rfilename":' $commit
+            printf '"model.gguf","size":21,"blobId":"0","lfs":{"sha256":"%s","size":21}}]}' "$hash"
+        } >'api/models/test/plain/revision/main?blobs=true'
+        {
+            printf 'HTTP/1.0 200 OK\r\nContent-Length: 21\r\n\r\n'
+            cat content
+        } >"test/plain/resolve/$commit/model.gguf"
+    )
+    run rm test/plain
+    for secure_port in 42433 42434 42435 42436; do
+        (cd "$work/web" && exec openssl s_server -HTTP -quiet -accept 127.0.0.1:$secure_port -key key.pem \
+            -cert cert.pem 2>/dev/null >/dev/null) &
+        secure=$!
+        sleep 0.3
+        if kill -0 $secure 2>/dev/null; then break; fi
+    done
+    trap 'kill $server $secure; rm -rf "$work"' EXIT
+    export HF_ENDPOINT=https://127.0.0.1:$secure_port
+    run pull test/plain --quiet
+    is 'status of a certificate that nobody has signed' "$status" 4
+    has 'its sentence' "$err" 'SSL_CERT_FILE names a file of certificates to trust'
+    SSL_CERT_FILE=$work/none run pull test/plain --quiet
+    is 'status of certificates that are not there' "$status" 4
+    SSL_CERT_FILE=$work/web/cert.pem fetches plain
+    is 'what came over it' "$(cat "$out")" 'a model, more or less'
+fi
 finish
