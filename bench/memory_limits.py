@@ -6,6 +6,7 @@ takes half of it is not. No proof, no Kernel.
 """
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -37,6 +38,13 @@ def table(path):
     """A file of "name number" lines as a dictionary."""
     pairs = (line.split() for line in (read(path) or "").splitlines())
     return {words[0]: int(words[1]) for words in pairs if len(words) == 2}
+
+
+def end(pid):
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
 
 
 class Group:
@@ -120,6 +128,23 @@ class Group:
         return False
 
 
+    def clear(self):
+        """Ends whoever is in it or below, and removes it all."""
+        for name in os.listdir(self.path) if os.path.isdir(self.path) else []:
+            if os.path.isdir(self.file(name)):
+                Group(self.file(name), self.version).clear()
+        for pid in (read(self.file("cgroup.procs")) or "").split():
+            if int(pid) != os.getpid():
+                end(int(pid))
+        self.remove()
+
+
+def volunteer():
+    """If the kernel must kill somebody in a group, it is this process: a death has one meaning then. (To spare
+    another one instead would take a privilege that not even every root has.)"""
+    write("/proc/self/oom_score_adj", 1000)
+
+
 TAKE = "import sys\nblock = bytearray(int(sys.argv[1]))\nfor i in range(0, len(block), 4096): block[i] = 1\n"
 
 
@@ -186,11 +211,19 @@ def opened(group):
     )
 
 
+def remove_leftovers(parent):
+    """Groups of a harness that was killed itself."""
+    for name in os.listdir(parent.path):
+        if name.startswith("snug-oom-") and not os.path.exists("/proc/" + name.rsplit("-", 1)[1]):
+            Group(parent.file(name), parent.version).clear()
+
+
 def find(report):
     """(group to work under, words for it); None where no limit can be made real. `report` takes sentences."""
     for group in candidates():
         if group.version == 2 and not opened(group):
             continue
+        remove_leftovers(group)
         try:
             top = group.child(f"snug-oom-{os.getpid()}")
         except OSError as error:

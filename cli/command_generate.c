@@ -12,6 +12,7 @@
 #include "cli/cache_file.h"
 #include "cli/choice.h"
 #include "cli/engine.h"
+#include "cli/json_heap.h"
 #include "cli/prompt.h"
 #include "cli/report.h"
 #include "cli/system.h"
@@ -244,6 +245,9 @@ static cli_exit open_text(generation *run, const cli_options *options)
     return CLI_DONE;
 }
 
+/* What the JSON about a run takes, with the text of a long answer. */
+#define REPORT_BYTES ((uint64_t)256 << 10)
+
 /* More than any tokenizer takes. */
 #define AMPLE_BYTES ((uint64_t)128 << 20)
 
@@ -269,7 +273,11 @@ static cli_exit prepare(generation *run, const cli_options *options)
 {
     cli_request request = { .fits_chunk = true };
     cli_exit status = cli_engine_open(&run->engine, options);
+    snug_error error = { SNUG_OK, "" };
 
+    /* Before the plan, which counts it: an answer that memory ran out on can still be told. */
+    if (status == CLI_DONE && run->is_json && cli_json_hold(REPORT_BYTES, &error) != SNUG_OK)
+        status = cli_fail_error(&error);
     if (run->stored)
         run->engine.kv = run->stored->info.session.kv;
     if (status == CLI_DONE)

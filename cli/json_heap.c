@@ -22,6 +22,7 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct {
     uint64_t used_bytes;
     uint64_t charged_bytes; /* in `memory` */
+    uint64_t held_bytes;    /* at least so many are charged */
     snug_memory *memory;
     char refusal[SNUG_ERROR_TEXT_BYTES];
 } heap;
@@ -36,7 +37,7 @@ static uint64_t steps_for(uint64_t bytes)
 /* The ledger holds what `bytes` in use need. */
 static snug_status charge(uint64_t bytes, snug_error *error)
 {
-    const uint64_t wanted = steps_for(bytes);
+    const uint64_t wanted = steps_for(bytes > heap.held_bytes ? bytes : heap.held_bytes);
 
     if (!heap.memory || wanted == heap.charged_bytes)
         return SNUG_OK;
@@ -126,12 +127,24 @@ snug_status cli_json_count_in(snug_memory *memory, snug_error *error)
     return status;
 }
 
+snug_status cli_json_hold(uint64_t bytes, snug_error *error)
+{
+    snug_status status;
+
+    heap.held_bytes = bytes;
+    status = charge(heap.used_bytes, error);
+    if (status != SNUG_OK)
+        heap.held_bytes = 0;
+    return status;
+}
+
 void cli_json_count_no_more(void)
 {
     if (heap.memory)
         snug_memory_unreserve(heap.memory, SNUG_MEMORY_OTHER, heap.charged_bytes);
     heap.memory = NULL;
     heap.charged_bytes = 0;
+    heap.held_bytes = 0;
 }
 
 uint64_t cli_json_bytes(void)

@@ -21,6 +21,9 @@ void cli_json_init(void);
 
 /* Count in this ledger from now on, what there is already too. Errors: OVER_LIMIT, with a sentence. */
 SNUG_MUST_CHECK snug_status cli_json_count_in(snug_memory *memory, snug_error *error);
+/* Keep so many charged, whatever is in use, until cli_json_count_no_more(): what is printed within them is
+ * never refused. Errors: OVER_LIMIT. */
+SNUG_MUST_CHECK snug_status cli_json_hold(uint64_t bytes, snug_error *error);
 /* Before the ledger goes. */
 void cli_json_count_no_more(void);
 

@@ -144,14 +144,15 @@ typedef struct snug_memory_level {
 /*
  * What this process may use now, and how that follows. All bytes; UNKNOWN and NO_LIMIT as above.
  *
- * limit = the least of: the ledger's hard limit; anonymous + headroom of each control group; anonymous +
- * headroom of the host; own + room of each rlimit. Unreclaimable bytes alone count against it: mapped weights
- * do not, the kernel can drop them. What is unknown takes no part, so look at is_complete.
+ * limit = the least of: the ledger's hard limit; anonymous + headroom of each control group, or less what
+ * that group is beyond its bound; anonymous + headroom of the host; own + room of each rlimit. So it is below
+ * own where others have taken our part. Unreclaimable bytes alone count against it: mapped weights do not,
+ * the kernel can drop them. What is unknown takes no part, so look at is_complete.
  */
 typedef struct snug_memory_state {
     uint64_t limit_bytes;    /* for the unreclaimable bytes of this process */
     uint64_t own_bytes;      /* the larger of what it has and what the ledger has promised */
-    uint64_t headroom_bytes; /* limit less own: how much more can be taken */
+    uint64_t headroom_bytes; /* limit less own, not below 0: how much more can be taken */
     /* How much more before mapped weights are pushed out or the kernel throttles: headroom with the mapped
      * files that are in memory now, and the weights that are wanted there, counted as needed. */
     uint64_t comfort_bytes;

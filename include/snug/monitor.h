@@ -66,6 +66,7 @@ typedef struct snug_pressure_reading {
     uint64_t headroom_bytes; /* until the limit */
     uint64_t hard_bytes;     /* until the kernel kills or refuses */
     uint64_t comfort_bytes;  /* until it gets slow */
+    uint64_t reserve_bytes;  /* kept free by who binds, a control group or the host: part of hard_bytes */
     snug_memory_source binding;
     char binding_text[320];
     bool is_complete; /* false when a source could not be read */

@@ -393,7 +393,9 @@ static void attend_one_token(attend_job *job, snug_work *work)
     job->visit_parts = (uint32_t)snug_min_size(snug_divide_up(visits, PART_VISITS_MIN), SNUG_KV_PARTS_MAX);
     job->visits_per_part = (uint32_t)snug_divide_up(visits, job->visit_parts);
     job->visit_parts = (uint32_t)snug_divide_up(visits, job->visits_per_part);
-    snug_work_run(work, attend_visit_part, job, (size_t)kv_heads * job->visit_parts);
+    snug_work_run_watched(work, attend_visit_part, job, (size_t)kv_heads * job->visit_parts);
+    if (snug_work_is_given_up(work))
+        return;
     for (uint32_t kv_head = 0; kv_head < kv_heads; kv_head++)
         for (uint32_t g = 0; g < job->group; g++)
             merge_head(job, kv_head, g);
@@ -418,7 +420,8 @@ void snug_kv_attend(const snug_kv *kv, snug_work *work, const snug_kv_attention 
     }
     job.tokens_per_part = SNUG_ATTEND_QUERIES_MAX / job.group;
     job.token_parts = (uint32_t)snug_divide_up(attention->tokens, job.tokens_per_part);
-    snug_work_run(work, attend_token_part, &job, (size_t)job.token_parts * store->shape.kv_head_count);
+    snug_work_run_watched(work, attend_token_part, &job,
+                          (size_t)job.token_parts * store->shape.kv_head_count);
 }
 
 size_t snug_kv_parts_scratch_bytes(uint32_t head_count, uint32_t head_dim)

@@ -55,10 +55,15 @@ void snug_memory_write_limiter(char *out, size_t capacity, snug_memory *memory)
     snug_os_mutex_unlock(&memory->text_mutex);
 }
 
+uint64_t snug_memory_hard_limit(const snug_memory *memory)
+{
+    return hard_or_no_limit(snug_memory_hard(memory));
+}
+
 void snug_memory_read_limits(snug_memory_limits *out, snug_memory *memory)
 {
     out->soft_bytes = soft_or_no_limit(snug_memory_soft(memory));
-    out->hard_bytes = hard_or_no_limit(snug_memory_hard(memory));
+    out->hard_bytes = snug_memory_hard_limit(memory);
     out->used_bytes = snug_memory_read_all(memory).used_bytes;
     snug_memory_write_limiter(out->limited_by, sizeof out->limited_by, memory);
 }

@@ -8,6 +8,9 @@
  * they are touched. The least candidate binds, and of equals the first in the order user, groups from the
  * leaf up, host, rlimits.
  *
+ * A group that is beyond its bound already, for others in it have taken our part, gives a candidate below
+ * what we have: that much is to go back.
+ *
  * The headroom of a group is computed with the group's own use: the least limit with the use of another level
  * would be wrong.
  */
@@ -159,6 +162,14 @@ static void derive_level(snug_memory_level *level, const snug_os_cgroup_level *r
     level->comfort_bytes = level->headroom_bytes;
 }
 
+/* What must go before the level is within its bound again: others in it may have taken our part. */
+static uint64_t level_deficit(const snug_memory_level *level, uint64_t needed)
+{
+    const uint64_t bound = level_bound(level);
+
+    return is_number(bound) ? less(needed, bound) : 0;
+}
+
 static bool is_high_the_bound(const snug_memory_level *level)
 {
     return is_number(level->high_bytes) &&
@@ -182,7 +193,8 @@ static void derive_cgroups(snug_memory_state *state, const snug_os_cgroups *cgro
         derive_level(level, &cgroups->level[i], below);
         below = level_needed(level, below);
         source = is_high_the_bound(level) ? SNUG_MEMORY_SOURCE_CGROUP_HIGH : SNUG_MEMORY_SOURCE_CGROUP_MAX;
-        if (is_number(level->headroom_bytes) && offer(state, source, anonymous, level->headroom_bytes))
+        if (is_number(level->headroom_bytes) &&
+            offer(state, source, less(anonymous, level_deficit(level, below)), level->headroom_bytes))
             state->binding_level = i;
     }
 }

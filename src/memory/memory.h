@@ -21,6 +21,9 @@ SNUG_MUST_CHECK snug_status snug_memory_take(snug_memory *memory, snug_memory_us
                                              const char *what, snug_error *error);
 void snug_memory_give(snug_memory *memory, snug_memory_use use, uint64_t bytes);
 
+/* The hard limit that counts now, the user's or the adaptive one; SNUG_MEMORY_NO_LIMIT. Takes no lock. */
+uint64_t snug_memory_hard_limit(const snug_memory *memory);
+
 /* So much may be reserved beyond the hard limit, by a step that will have given back more when it is done:
  * the way down where nothing is left. 0 ends it. */
 void snug_memory_allow(snug_memory *memory, uint64_t bytes);

@@ -98,6 +98,18 @@ static double find_usage(snug_monitor *monitor)
     return snug_pressure_usage(state->hard_usage, comfort, monitor->is_plentiful);
 }
 
+static uint64_t reserve_of_binding(const snug_memory_state *state)
+{
+    switch (state->binding) {
+    case SNUG_MEMORY_SOURCE_CGROUP_MAX:
+        return state->level[state->binding_level].reserve_bytes;
+    case SNUG_MEMORY_SOURCE_HOST:
+        return state->host_reserve_bytes;
+    default:
+        return 0;
+    }
+}
+
 static void write_reading(snug_monitor *monitor, uint64_t now_ns, double usage, bool is_thrashing)
 {
     const snug_memory_state *state = &monitor->state;
@@ -118,6 +130,7 @@ static void write_reading(snug_monitor *monitor, uint64_t now_ns, double usage, 
     reading->headroom_bytes = state->headroom_bytes;
     reading->hard_bytes = state->hard_bytes;
     reading->comfort_bytes = state->comfort_bytes;
+    reading->reserve_bytes = reserve_of_binding(state);
     reading->binding = state->binding;
     memcpy(reading->binding_text, state->binding_text, sizeof reading->binding_text);
     reading->is_complete = state->is_complete;

@@ -190,7 +190,8 @@ float *snug_model_take_vector(snug_model *model, size_t floats);
 void snug_pass_layout(snug_pass *pass, snug_scratch *scratch, const snug_model *model, uint32_t tokens_max,
                       uint32_t threads);
 
-/* Compute the chunk that pass describes; pass->kv has been grown to hold it. */
+/* Compute the chunk that pass describes; pass->kv has been grown to hold it. Where the watch of pass->work
+ * gives up, it returns soon, and nothing that it wrote counts. */
 void snug_model_forward(snug_pass *pass);
 
 /* Logits of token `token` of the chunk, [vocabulary]; up to SNUG_MATMUL_FEW_TOKENS tokens at once. */

@@ -1,32 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * relief.c - the steps of the ladder. Each knows what it will return before it is done, is measured by the
- * ledger afterwards, and is told as an event. None takes memory that was not there, but for the window, which
- * is only done where there is room.
+ * relief.c - when a session gives memory back: it looks before each chunk, and while one is computed, does
+ * the steps that the ladder orders, and tells each as an event with what the ledger lost by it.
  */
 #include "session/relief.h"
-
-#include <limits.h>
-#include <string.h>
 
 #include "base/size.h"
 #include "base/status.h"
 #include "os/machine.h"
 #include "plan/plan.h"
 #include "session/session.h"
-
-#define CHUNK_LEAST 32u
-
-/* Less than this of the heap is no step: its pages come and go. */
-#define SLACK_LEAST_BYTES ((uint64_t)256 * 1024)
-
-/* What stays exact when f16 becomes codes, unless nothing else helps: as in a cache that is made so. */
-#define EXACT_FIRST_TOKENS  16u
-#define EXACT_RECENT_TOKENS 128u
-
-/* A window keeps the first tokens, and of the others at least so many. */
-#define WINDOW_SINK_TOKENS  4u
-#define WINDOW_LEAST_TOKENS 256u
+#include "session/steps.h"
 
 /* How far ahead the request is looked at: no bits are given away for tokens that may never come. */
 #define HORIZON_TOKENS 256u
@@ -34,15 +18,39 @@
 /* Tokens before which a demotion is done that will be needed anyway, and as much room as it will hardly
  * take. */
 #define SOON_TOKENS 64u
-#define ROOM_BYTES  ((uint64_t)1 << 20)
+/* Tokens that this is not asked for again. */
+#define FORESEEN_TOKENS 16u
+#define ROOM_BYTES      ((uint64_t)1 << 20)
 
-/* More bits again cost a decoding and encoding of all: not where the next token would wait long for it. */
-#define PROMOTED_MOST_BYTES ((uint64_t)64 << 20)
+/* So far ahead is seen what others take: in that time a cache of some hundred MiB becomes one of codes. */
+#define TREND_NS ((uint64_t)400 * 1000 * 1000)
 
 /* Unless memory is really missing, not for a part of what is wanted that nobody would feel. */
 #define FELT_PART 16u
 
-#define LAST_STEP SNUG_RELIEF_REFUSE
+/* So often in a row a pass is given up: a limit that goes up and down must not keep it from its end. */
+#define STOPS_MOST 16u
+
+/*
+ * The ladder, cheapest first. Where the weights do not stay in memory each chunk reads them from the disk, so
+ * that a smaller one costs more than fewer bits.
+ */
+#define STEP_COUNT 9
+static const snug_relief_step usual_steps[STEP_COUNT] = {
+    SNUG_RELIEF_SLACK,   SNUG_RELIEF_PREFIX, SNUG_RELIEF_CHUNK, SNUG_RELIEF_IDLE,   SNUG_RELIEF_DEMOTE,
+    SNUG_RELIEF_WEIGHTS, SNUG_RELIEF_WINDOW, SNUG_RELIEF_MODEL, SNUG_RELIEF_REFUSE,
+};
+static const snug_relief_step reading_steps[STEP_COUNT] = {
+    SNUG_RELIEF_SLACK,   SNUG_RELIEF_PREFIX, SNUG_RELIEF_IDLE,  SNUG_RELIEF_DEMOTE, SNUG_RELIEF_CHUNK,
+    SNUG_RELIEF_WEIGHTS, SNUG_RELIEF_WINDOW, SNUG_RELIEF_MODEL, SNUG_RELIEF_REFUSE,
+};
+
+/* How far a descent may go. */
+typedef enum reach {
+    REACH_UNFELT = SNUG_RELIEF_PREFIX, /* nothing that the conversation feels */
+    REACH_KEPT = SNUG_RELIEF_DEMOTE,   /* all that it holds stays known */
+    REACH_ALL = SNUG_RELIEF_REFUSE,
+} reach;
 
 static const char *const step_names[] = { "none",    "slack",  "prefix", "chunk",  "idle",    "demote",
                                           "weights", "window", "model",  "refuse", "suspend", "recover" };
@@ -67,6 +75,7 @@ snug_status snug_relief_init(snug_session *session, const snug_session_options *
     snug_relief *relief = &session->relief;
 
     relief->is_on = true;
+    relief->goes_on = snug_relief_goes_on;
     relief->keeps_format = options->keeps_format || snug_kv_config_has_layers(&options->kv);
     relief->keeps_chunk = options->keeps_chunk;
     relief->chunk_most = session->prefill_chunk;
@@ -110,271 +119,7 @@ void snug_relief_deinit(snug_session *session)
     snug_monitor_destroy(session->relief.monitor);
 }
 
-/* --- the ledger
- * ------------------------------------------------------------------------------------------ */
-
-static uint64_t ledger_used(const snug_session *session)
-{
-    return snug_memory_read_all(session->memory).used_bytes;
-}
-
-static uint64_t hard_limit(const snug_session *session)
-{
-    snug_memory_limits limits;
-
-    snug_memory_read_limits(&limits, session->memory);
-    return limits.hard_bytes;
-}
-
-/* Bytes beyond a hard limit that was lowered. */
-static uint64_t over_limit(const snug_session *session)
-{
-    const uint64_t hard = hard_limit(session);
-    const uint64_t used = ledger_used(session);
-
-    return used > hard ? used - hard : 0;
-}
-
-/* --- the cache in fewer bits ---------------------------------------------------------------------------- */
-
-/* The planner's formats below 16 bits, each a demotion of the one before. Returns how many. */
-static size_t list_rungs(const snug_plan_bits **rungs_out)
-{
-    const size_t count = snug_plan_formats(rungs_out);
-
-    SNUG_ASSERT_DEBUG((*rungs_out)->key == 16);
-    ++*rungs_out;
-    return count - 1;
-}
-
-static uint64_t foresee(const snug_session *session, const snug_kv_target *target)
-{
-    snug_kv_demotion demotion = { .struct_size = sizeof demotion };
-
-    return snug_kv_foresee_demotion(&demotion, session->kv, target, NULL) == SNUG_OK ? demotion.returned_bytes
-                                                                                     : 0;
-}
-
-/* The fewest layers, from the last one back, that return `want` bytes: the first ones bear it least. */
-static uint64_t choose_layers(snug_kv_target *target, const snug_session *session, uint64_t want)
-{
-    const uint32_t layers = snug_model_kv_shape(session->model)->layer_count;
-    uint32_t few = 1, many = layers;
-    uint64_t bytes;
-
-    while (few < many) {
-        const uint32_t middle = few + (many - few) / 2;
-
-        target->first_layer = layers - middle;
-        target->layer_count = middle;
-        bytes = foresee(session, target);
-        if (bytes >= want)
-            many = middle;
-        else
-            few = middle + 1;
-    }
-    target->first_layer = layers - many;
-    target->layer_count = many;
-    return foresee(session, target);
-}
-
-/* The first rung that returns something; 0 when none does. */
-static uint64_t choose_demotion(snug_kv_target *target, const snug_session *session, uint64_t want,
-                                bool keeps_recent)
-{
-    const snug_strategy_rules *rules = session->relief.rules;
-    const snug_plan_bits *rungs;
-    const size_t count = list_rungs(&rungs);
-
-    for (size_t i = 0; i < count; i++) {
-        if (rungs[i].key < rules->floor_key_bits || rungs[i].value < rules->floor_value_bits)
-            break;
-        *target = (snug_kv_target){ .struct_size = sizeof *target,
-                                    .key_bits = rungs[i].key,
-                                    .value_bits = rungs[i].value,
-                                    .first_exact_tokens = keeps_recent ? EXACT_FIRST_TOKENS : 0,
-                                    .recent_exact_tokens = keeps_recent ? EXACT_RECENT_TOKENS : 0 };
-        if (foresee(session, target) > 0)
-            return choose_layers(target, session, want);
-    }
-    return 0;
-}
-
-static uint64_t demote(snug_session *session, const snug_ladder_order *order, uint64_t *promised_out)
-{
-    const uint64_t before = snug_kv_committed_bytes(session->kv);
-    snug_kv_demotion demotion = { .struct_size = sizeof demotion };
-    snug_kv_target target;
-    uint64_t bytes = 0;
-
-    if (session->relief.keeps_format)
-        return 0;
-    *promised_out = choose_demotion(&target, session, order->want_bytes, true);
-    if (*promised_out == 0 && order->is_forced)
-        *promised_out = choose_demotion(&target, session, order->want_bytes, false);
-    if (*promised_out == 0)
-        return 0;
-    /* Where nothing is left, a little more must be had first. */
-    if (order->is_forced && snug_kv_foresee_demotion(&demotion, session->kv, &target, NULL) == SNUG_OK)
-        snug_memory_allow(session->memory, over_limit(session) + demotion.extra_bytes);
-    if (snug_session_demote(session, &target, &bytes, NULL) != SNUG_OK)
-        bytes = before - snug_kv_committed_bytes(session->kv); /* layers before the one that failed */
-    snug_memory_allow(session->memory, 0);
-    return bytes;
-}
-
-/* --- the other steps ------------------------------------------------------------------------------------ */
-
-/* Scratch beyond what the pending tokens need. */
-static uint64_t release_scratch(snug_session *session, uint64_t *promised_out)
-{
-    const size_t before = session->scratch.committed_bytes;
-    const uint32_t tokens =
-        (uint32_t)snug_max_size(1, snug_min_size(session->pending, session->prefill_chunk));
-
-    if (tokens >= session->scratch_tokens)
-        return 0;
-    *promised_out = before - snug_session_scratch_bytes(session, tokens);
-    if (snug_session_set_scratch(session, tokens, NULL) != SNUG_OK)
-        return 0;
-    return before - session->scratch.committed_bytes;
-}
-
-uint64_t snug_session_trim(snug_session *session)
-{
-    uint64_t promised;
-
-    return release_scratch(session, &promised);
-}
-
-/* The ledger's relievers of those ranks, for what `bytes` leave missing. They promise what they return. */
-static uint64_t ask_relievers(const snug_session *session, uint64_t bytes, uint64_t want, int from, int to,
-                              uint64_t *promised_out)
-{
-    uint64_t given;
-
-    if (bytes >= want)
-        return bytes;
-    given = snug_memory_relieve_ranks(session->memory, want - bytes, from, to);
-    *promised_out += given;
-    return bytes + given;
-}
-
-/* What nobody misses. The heap's takes some milliseconds, so once in a descent. */
-static uint64_t release_slack(snug_session *session, const snug_ladder_order *order, uint64_t *promised_out)
-{
-    uint64_t bytes = release_scratch(session, promised_out);
-    uint64_t slack;
-
-    bytes = ask_relievers(session, bytes, order->want_bytes, INT_MIN, SNUG_MEMORY_RANK_PREFIX, promised_out);
-    if (!order->is_first || bytes >= order->want_bytes)
-        return bytes;
-    slack = snug_memory_cleanup(NULL);
-    if (slack >= SLACK_LEAST_BYTES)
-        bytes += slack;
-    return bytes;
-}
-
-static uint64_t halve_chunk(snug_session *session, uint64_t *promised_out)
-{
-    const size_t before = session->scratch.committed_bytes;
-    const uint32_t half = session->scratch_tokens / 2;
-
-    if (session->relief.keeps_chunk || half < CHUNK_LEAST)
-        return 0;
-    *promised_out = before - snug_session_scratch_bytes(session, half);
-    if (snug_session_set_scratch(session, half, NULL) != SNUG_OK)
-        return 0;
-    session->prefill_chunk = half;
-    return before - session->scratch.committed_bytes;
-}
-
-/* The older half of the conversation is forgotten, but for its first tokens. Needs room for the newer
- * half. */
-static uint64_t slide(snug_session *session, uint64_t *promised_out)
-{
-    const uint64_t before = snug_kv_committed_bytes(session->kv);
-    snug_kv_config config = *snug_kv_made_of(session->kv);
-    snug_kv_info info = { .struct_size = sizeof info };
-    snug_plan_settings settings = { .context_tokens = session->context_tokens,
-                                    .prefill_chunk = session->relief.chunk_most };
-    snug_kv_options options;
-    uint64_t after = before;
-
-    if (session->relief.keeps_format || !session->relief.rules->may_slide ||
-        config.retention.kind != SNUG_KV_RETENTION_ALL || session->tokens < 2 * WINDOW_LEAST_TOKENS)
-        return 0;
-    snug_kv_read_info(&info, session->kv);
-    config.key = info.config.key;
-    config.value = info.config.value;
-    memcpy(config.layer, info.config.layer, sizeof config.layer);
-    config.retention = (snug_kv_retention){ .kind = SNUG_KV_RETENTION_ROTATING,
-                                            .max_tokens = session->tokens / 2 / 64 * 64,
-                                            .sink_tokens = WINDOW_SINK_TOKENS };
-    settings.kv = config;
-    options = snug_plan_kv_options(&settings);
-    if (snug_kv_estimate(&after, snug_model_kv_shape(session->model), &options, session->tokens, NULL) !=
-            SNUG_OK ||
-        after >= before)
-        return 0;
-    *promised_out = before - after;
-    if (snug_session_convert(session, &config, NULL) != SNUG_OK)
-        return 0;
-    return before - snug_kv_committed_bytes(session->kv);
-}
-
-/* And whoever else holds memory in this ledger. */
-static uint64_t ask_embedder(const snug_session *session, snug_relief_step step, uint64_t want,
-                             uint64_t *promised_out)
-{
-    const snug_relief *relief = &session->relief;
-    uint64_t bytes = 0;
-
-    if (step == SNUG_RELIEF_PREFIX)
-        bytes = ask_relievers(session, 0, want, SNUG_MEMORY_RANK_PREFIX, SNUG_MEMORY_RANK_IDLE, promised_out);
-    if (step == SNUG_RELIEF_IDLE)
-        bytes = ask_relievers(session, 0, want, SNUG_MEMORY_RANK_IDLE, INT_MAX, promised_out);
-    if (bytes < want && relief->release) {
-        const uint64_t given = relief->release(relief->release_user, step, want - bytes);
-
-        *promised_out += given;
-        bytes += given;
-    }
-    return bytes;
-}
-
-static uint64_t do_step(snug_session *session, snug_relief_step step, const snug_ladder_order *order,
-                        uint64_t *promised_out)
-{
-    switch (step) {
-    case SNUG_RELIEF_SLACK:
-        return release_slack(session, order, promised_out);
-    case SNUG_RELIEF_CHUNK:
-        return halve_chunk(session, promised_out);
-    case SNUG_RELIEF_DEMOTE:
-        return demote(session, order, promised_out);
-    case SNUG_RELIEF_WINDOW:
-        return slide(session, promised_out);
-    case SNUG_RELIEF_PREFIX:
-    case SNUG_RELIEF_IDLE:
-    case SNUG_RELIEF_WEIGHTS:
-    case SNUG_RELIEF_MODEL:
-    case SNUG_RELIEF_REFUSE:
-        return ask_embedder(session, step, order->want_bytes, promised_out);
-    case SNUG_RELIEF_NONE:
-    case SNUG_RELIEF_SUSPEND:
-    case SNUG_RELIEF_RECOVER:
-        break;
-    }
-    return 0;
-}
-
 /* --- events --------------------------------------------------------------------------------------------- */
-
-static uint32_t bits_of(const snug_kv_coding *coding)
-{
-    return coding->bits > 0 ? coding->bits : coding->format == SNUG_KV_FORMAT_F32 ? 32 : 16;
-}
 
 static void tell(snug_session *session, snug_relief_event *event)
 {
@@ -384,11 +129,11 @@ static void tell(snug_session *session, snug_relief_event *event)
     snug_kv_read_info(&info, session->kv);
     event->struct_size = sizeof *event;
     event->level = relief->reading.level;
-    event->used_after_bytes = ledger_used(session);
-    event->limit_bytes = hard_limit(session);
+    event->used_after_bytes = snug_steps_used_bytes(session);
+    event->limit_bytes = snug_memory_hard_limit(session->memory);
     event->tokens = session->tokens;
-    event->key_bits = bits_of(&info.config.key);
-    event->value_bits = bits_of(&info.config.value);
+    event->key_bits = snug_steps_bits(&info.config.key);
+    event->value_bits = snug_steps_bits(&info.config.value);
     event->prefill_chunk = session->prefill_chunk;
     relief->steps++;
     relief->returned_bytes += event->returned_bytes;
@@ -396,16 +141,26 @@ static void tell(snug_session *session, snug_relief_event *event)
         relief->on_relief(relief->user, event);
 }
 
-/* The next step up to `last` that returns anything; how much. 0: none is left. */
-static uint64_t descend(snug_session *session, const snug_ladder_order *order, snug_relief_step last)
+/* Every chunk reads the weights again, because they do not stay in memory beside what is needed. */
+static bool are_weights_read_again(const snug_relief *relief)
 {
-    for (int step = SNUG_RELIEF_SLACK; step <= (int)last; step++) {
-        snug_relief_event event = { .step = (snug_relief_step)step,
+    return relief->reading.container_vote >= 1.0 || relief->reading.is_thrashing;
+}
+
+/* The next step within reach that returns anything; how much. 0: none is left. */
+static uint64_t descend(snug_session *session, const snug_ladder_order *order, reach last)
+{
+    const snug_relief_step *steps = are_weights_read_again(&session->relief) ? reading_steps : usual_steps;
+
+    for (size_t i = 0; i < STEP_COUNT; i++) {
+        snug_relief_event event = { .step = steps[i],
                                     .reason = order->reason,
-                                    .used_before_bytes = ledger_used(session) };
+                                    .used_before_bytes = snug_steps_used_bytes(session) };
         const uint64_t start = snug_os_clock_ns();
 
-        event.returned_bytes = do_step(session, event.step, order, &event.promised_bytes);
+        if ((int)event.step > (int)last)
+            continue;
+        event.returned_bytes = snug_step_do(session, event.step, order, &event.promised_bytes);
         event.duration_ns = snug_os_clock_ns() - start;
         if (event.returned_bytes > 0) {
             tell(session, &event);
@@ -415,20 +170,19 @@ static uint64_t descend(snug_session *session, const snug_ladder_order *order, s
     return 0;
 }
 
-/* --- what would be felt --------------------------------------------------------------------------------- */
-
-/* All that the steps could return now: scratch, and the cache at the strategy's floor. */
-static uint64_t all_there_is(const snug_session *session)
+/* Steps until what is wanted is there, or none is left; how much came back. */
+static uint64_t descend_until(snug_session *session, snug_ladder_order order, reach last)
 {
-    const snug_strategy_rules *rules = session->relief.rules;
-    const snug_kv_target floor = { .struct_size = sizeof floor,
-                                   .key_bits = rules->floor_key_bits,
-                                   .value_bits = rules->floor_value_bits,
-                                   .first_exact_tokens = EXACT_FIRST_TOKENS,
-                                   .recent_exact_tokens = EXACT_RECENT_TOKENS };
+    const uint64_t want = order.want_bytes;
+    uint64_t sum = 0;
+    uint64_t returned;
 
-    return session->scratch.committed_bytes - snug_session_scratch_bytes(session, 1) +
-           (session->relief.keeps_format ? 0 : foresee(session, &floor));
+    while (sum < want && (returned = descend(session, &order, last)) > 0) {
+        sum += returned;
+        order.want_bytes = want - snug_min_size(sum, want);
+        order.is_first = false;
+    }
+    return sum;
 }
 
 /* --- looking -------------------------------------------------------------------------------------------- */
@@ -462,139 +216,122 @@ static uint64_t growth_to(const snug_session *session, uint64_t tokens)
  * What is missing until the request ends, if it is about to be missed: a demotion needs some room itself,
  * so it comes while there is some.
  */
-static uint64_t about_to_miss(const snug_session *session)
+static uint64_t missing_soon(const snug_session *session, uint64_t room)
 {
-    const uint64_t hard = hard_limit(session);
-    const uint64_t used = ledger_used(session);
-    const uint64_t room = hard > used ? hard - used : 0;
-    snug_kv_target target;
-    snug_kv_demotion demotion = { .struct_size = sizeof demotion };
-    uint64_t near;
+    const uint64_t near = growth_to(session, (uint64_t)session->tokens + session->pending + SOON_TOKENS);
+    uint64_t extra;
 
-    if (hard >= SNUG_MEMORY_NO_LIMIT || session->relief.keeps_format)
-        return 0;
-    near = growth_to(session, (uint64_t)session->tokens + session->pending + SOON_TOKENS);
     if (room >= growth_to(session, session->relief.end_tokens) || room / 4 > near + ROOM_BYTES)
         return 0;
-    if (choose_demotion(&target, session, UINT64_MAX, true) == 0 ||
-        snug_kv_foresee_demotion(&demotion, session->kv, &target, NULL) != SNUG_OK ||
-        room >= near + demotion.extra_bytes)
+    extra = snug_steps_demotion_extra(session);
+    if (extra == UINT64_MAX || room >= near + extra)
         return 0;
-    return near + demotion.extra_bytes - room;
+    return near + extra - room;
 }
 
-/* A new reading, if there is one. */
+/* The same. Foreseeing takes a walk over all layers, so an answer of none holds for some tokens, until there
+ * is less room than it was given for. */
+static uint64_t about_to_miss(snug_session *session)
+{
+    snug_relief *relief = &session->relief;
+    const uint64_t hard = snug_memory_hard_limit(session->memory);
+    const uint64_t used = snug_steps_used_bytes(session);
+    const uint64_t room = hard > used ? hard - used : 0;
+    uint64_t missing;
+
+    if (hard >= SNUG_MEMORY_NO_LIMIT || relief->keeps_format)
+        return 0;
+    if (session->tokens < relief->foreseen_until && session->pending == 1 && room >= relief->foreseen_room)
+        return 0;
+    missing = missing_soon(session, room);
+    relief->foreseen_until = missing > 0 ? 0 : session->tokens + FORESEEN_TOKENS;
+    relief->foreseen_room = room;
+    return missing;
+}
+
+/* A sample, if one is due. */
+static bool sample(snug_relief *relief)
+{
+    if (!snug_monitor_sample(relief->monitor, &relief->reading))
+        return false;
+    snug_trend_add(&relief->trend, relief->reading.time_ns, relief->reading.limit_bytes);
+    return true;
+}
+
+/* A new reading, if there is one; it may have come while tokens were computed. */
 static bool read_pressure(snug_relief *relief)
 {
+    const bool was_read = relief->is_unread;
+
+    relief->is_unread = false;
     if (!relief->read)
-        return snug_monitor_sample(relief->monitor, &relief->reading);
+        return sample(relief) || was_read;
     relief->read(relief->read_user, &relief->reading);
     return true;
 }
 
-/* All that is wanted and must be: limits are no wishes. */
-static bool descend_until(snug_session *session, snug_ladder_order order)
+/* What will be beyond the limit in a moment, if others go on to take as much as they did. */
+static uint64_t over_soon(const snug_session *session)
 {
-    uint64_t left = order.want_bytes;
+    const snug_relief *relief = &session->relief;
+    const uint64_t fall = snug_trend_fall(&relief->trend, TREND_NS);
+    const uint64_t hard = snug_memory_hard_limit(session->memory);
+    const uint64_t soon_used = snug_steps_used_bytes(session) + fall;
 
-    while (left > 0) {
-        const uint64_t returned = descend(session, &order, LAST_STEP);
+    return fall > 0 && soon_used > hard ? soon_used - hard : 0;
+}
 
-        if (returned == 0)
-            return false;
-        left = returned < left ? left - returned : 0;
-        order.want_bytes = left;
-        order.is_first = false;
-    }
-    return true;
+/*
+ * More is in use than the limit, and none can go back. For the user's limit that is the end. Below the one of
+ * a control group or the machine lies the reserve: it is the end when half of that is gone too, for then the
+ * kernel may kill at any moment.
+ */
+static bool must_end(const snug_session *session, const snug_memory_limits *limits)
+{
+    const snug_pressure_reading *reading = &session->relief.reading;
+
+    if (limits->used_bytes <= limits->hard_bytes)
+        return false;
+    return limits->limited_by[0] == '\0' || reading->hard_bytes < reading->reserve_bytes / 2;
 }
 
 static snug_status enforce_limit(snug_session *session, snug_error *error)
 {
-    const uint64_t over = over_limit(session);
-    const snug_ladder_order order = { SNUG_LADDER_DOWN, SNUG_RELIEF_LIMIT, over, true, true };
+    const uint64_t over = snug_steps_over_bytes(session);
+    const uint64_t soon_over = over_soon(session);
+    const snug_ladder_order order = { SNUG_LADDER_DOWN, over > 0 ? SNUG_RELIEF_LIMIT : SNUG_RELIEF_FORECAST,
+                                      snug_max_size(over, soon_over + soon_over / 2), true, true };
     snug_relief_event event = { .step = SNUG_RELIEF_SUSPEND, .reason = SNUG_RELIEF_LIMIT };
+    snug_memory_limits limits;
 
-    if (over == 0 || (descend_until(session, order) && over_limit(session) == 0))
+    session->relief.is_spent = false;
+    if (order.want_bytes == 0)
         return SNUG_OK;
-    event.used_before_bytes = ledger_used(session);
+    /* Limits are no wishes. */
+    session->relief.is_spent =
+        descend_until(session, order, over > 0 ? REACH_ALL : REACH_KEPT) < order.want_bytes;
+    snug_memory_read_limits(&limits, session->memory);
+    if (!must_end(session, &limits))
+        return SNUG_OK;
+    event.used_before_bytes = snug_steps_used_bytes(session);
     tell(session, &event);
     SNUG_FAIL(error, SNUG_ERR_OVER_LIMIT,
-              "the memory limit is %llu bytes now, %llu are in use, and nothing more can be given back",
-              (unsigned long long)hard_limit(session), (unsigned long long)ledger_used(session));
+              "the memory limit is %llu bytes now%s%s, %llu are in use, and nothing more can be given back",
+              (unsigned long long)limits.hard_bytes, limits.limited_by[0] ? ", set by " : "",
+              limits.limited_by, (unsigned long long)limits.used_bytes);
 }
 
 /* --- recovery ------------------------------------------------------------------------------------------- */
-
-static bool double_chunk(snug_session *session, uint64_t roof)
-{
-    const snug_relief *relief = &session->relief;
-    const uint32_t twice = (uint32_t)snug_min_size(2 * (size_t)session->prefill_chunk, relief->chunk_most);
-    const size_t bytes = snug_session_scratch_bytes(session, twice);
-
-    if (session->prefill_chunk >= relief->chunk_most ||
-        relief->reading.used_bytes + bytes - snug_min_size(bytes, session->scratch.committed_bytes) > roof)
-        return false;
-    session->prefill_chunk = twice;
-    return true;
-}
-
-/* The bits one rung above those of now, at most those the cache was made with. */
-static bool choose_promotion(snug_kv_config *config_out, const snug_session *session)
-{
-    const snug_kv_config *first = &session->relief.first;
-    snug_kv_info info = { .struct_size = sizeof info };
-    const snug_plan_bits *rungs;
-    const size_t count = list_rungs(&rungs);
-    size_t rung = 0;
-
-    snug_kv_read_info(&info, session->kv);
-    *config_out = *snug_kv_made_of(session->kv);
-    config_out->key = first->key;
-    config_out->value = first->value;
-    if (bits_of(&info.config.key) >= bits_of(&first->key) &&
-        bits_of(&info.config.value) >= bits_of(&first->value))
-        return false;
-    while (rung < count &&
-           (rungs[rung].key > bits_of(&info.config.key) || rungs[rung].value > bits_of(&info.config.value)))
-        rung++;
-    if (rung == 0)
-        return true;
-    if (bits_of(&first->key) > rungs[rung - 1].key)
-        config_out->key = (snug_kv_coding){ .format = SNUG_KV_FORMAT_PLANES, .bits = rungs[rung - 1].key };
-    if (bits_of(&first->value) > rungs[rung - 1].value)
-        config_out->value =
-            (snug_kv_coding){ .format = SNUG_KV_FORMAT_PLANES, .bits = rungs[rung - 1].value };
-    return true;
-}
-
-/* New tokens get more bits again; old ones stay as exact as they are. There is room for both caches. */
-static bool promote(snug_session *session, uint64_t roof)
-{
-    snug_plan_settings settings = { .context_tokens = session->context_tokens,
-                                    .prefill_chunk = session->relief.chunk_most };
-    snug_kv_options options;
-    uint64_t bytes;
-
-    if (session->relief.keeps_format || snug_kv_committed_bytes(session->kv) > PROMOTED_MOST_BYTES ||
-        !choose_promotion(&settings.kv, session))
-        return false;
-    options = snug_plan_kv_options(&settings);
-    return snug_kv_estimate(&bytes, snug_model_kv_shape(session->model), &options, session->tokens, NULL) ==
-               SNUG_OK &&
-           session->relief.reading.used_bytes + bytes <= roof &&
-           snug_session_convert(session, &settings.kv, NULL) == SNUG_OK;
-}
 
 static void recover(snug_session *session)
 {
     const uint64_t roof = snug_ladder_roof(&session->relief.ladder, session->relief.reading.limit_bytes);
     snug_relief_event event = { .step = SNUG_RELIEF_RECOVER,
                                 .reason = SNUG_RELIEF_RECOVERY,
-                                .used_before_bytes = ledger_used(session) };
+                                .used_before_bytes = snug_steps_used_bytes(session) };
     const uint64_t start = snug_os_clock_ns();
 
-    if (!promote(session, roof) && !double_chunk(session, roof))
+    if (!snug_step_undo(session, roof))
         return;
     event.duration_ns = snug_os_clock_ns() - start;
     tell(session, &event);
@@ -627,16 +364,18 @@ static void follow(snug_session *session)
                                       .soon_bytes = soon(session) };
     const snug_ladder_order order = snug_ladder_decide(&relief->ladder, &input);
     const uint64_t start = snug_os_clock_ns();
-    bool has_effect;
+    uint64_t returned;
 
     if (order.move == SNUG_LADDER_UP)
         recover(session);
     if (order.move != SNUG_LADDER_DOWN)
         return;
-    has_effect =
-        descend(session, &order,
-                all_there_is(session) >= order.want_bytes / FELT_PART ? LAST_STEP : SNUG_RELIEF_PREFIX) > 0;
-    snug_ladder_done(&relief->ladder, input.now_ns, snug_os_clock_ns() - start, has_effect);
+    /* What the ledger says came back is known at once, so those steps need no waiting for an effect. */
+    if (snug_steps_all_bytes(session) < order.want_bytes / FELT_PART)
+        returned = descend_until(session, order, REACH_UNFELT);
+    else if ((returned = descend_until(session, order, REACH_KEPT)) == 0)
+        returned = descend(session, &order, REACH_ALL);
+    snug_ladder_done(&relief->ladder, input.now_ns, snug_os_clock_ns() - start, returned > 0);
 }
 
 snug_status snug_relief_look(snug_session *session, snug_error *error)
@@ -658,14 +397,31 @@ snug_status snug_relief_look(snug_session *session, snug_error *error)
     SNUG_TRY(enforce_limit(session, error));
     order.want_bytes = about_to_miss(session);
     if (order.want_bytes > 0)
-        (void)descend(session, &order, LAST_STEP);
+        (void)descend(session, &order, REACH_ALL);
     return SNUG_OK;
+}
+
+bool snug_relief_goes_on(void *user)
+{
+    snug_session *session = user;
+    snug_relief *relief = &session->relief;
+
+    if (relief->interval_tokens <= 1 && !relief->read && sample(relief))
+        relief->is_unread = true;
+    if ((snug_steps_over_bytes(session) == 0 && over_soon(session) == 0) || relief->stops >= STOPS_MOST)
+        return true;
+    /* Nothing was left to give: only to end before the kernel does it. */
+    if (relief->is_spent && (snug_steps_over_bytes(session) == 0 ||
+                             relief->reading.hard_bytes >= relief->reading.reserve_bytes / 2))
+        return true;
+    relief->stops++;
+    return false;
 }
 
 bool snug_relief_refused(snug_session *session, snug_status status, uint64_t missing)
 {
-    const uint64_t hard = hard_limit(session);
-    const uint64_t used = ledger_used(session);
+    const uint64_t hard = snug_memory_hard_limit(session->memory);
+    const uint64_t used = snug_steps_used_bytes(session);
     const uint64_t room = hard < SNUG_MEMORY_NO_LIMIT && hard > used ? hard - used : 0;
     const snug_ladder_order order = { SNUG_LADDER_DOWN, SNUG_RELIEF_REFUSED,
                                       missing > room ? missing - room : missing, true, false };
@@ -673,7 +429,7 @@ bool snug_relief_refused(snug_session *session, snug_status status, uint64_t mis
 
     if (!session->relief.is_on || (status != SNUG_ERR_OVER_LIMIT && status != SNUG_ERR_NO_MEMORY))
         return false;
-    if (descend(session, &order, LAST_STEP) > 0)
+    if (descend(session, &order, REACH_ALL) > 0)
         return true;
     event.used_before_bytes = used;
     tell(session, &event);

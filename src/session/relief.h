@@ -9,6 +9,8 @@
 #include <snug/session.h>
 
 #include "session/ladder.h"
+#include "session/trend.h"
+#include "work/work.h"
 
 typedef struct snug_relief {
     bool is_on;
@@ -26,6 +28,13 @@ typedef struct snug_relief {
     void (*read)(void *user, snug_pressure_reading *out);
     void *read_user;
     snug_pressure_reading reading; /* the newest */
+    snug_trend trend;
+    snug_work_going_fn goes_on; /* snug_relief_goes_on(), but in tests */
+    bool is_unread;             /* it came while tokens were computed */
+    bool is_spent;              /* more is in use than the limit, and nothing more can go back */
+    uint32_t stops;             /* passes given up since one came to its end */
+    uint32_t foreseen_until;    /* up to so many tokens nothing will be missed, */
+    uint64_t foreseen_room;     /* with so much room */
 
     /* Of the request that runs. */
     snug_relief_fn on_relief;
@@ -55,6 +64,13 @@ void snug_relief_begin(snug_session *session, const snug_generate_options *optio
  * use than the limit, and nothing is left to give back.
  */
 SNUG_MUST_CHECK snug_status snug_relief_look(snug_session *session, snug_error *error);
+
+/*
+ * Asked while tokens are computed, with the session: false when more is in use than a limit that was lowered
+ * meanwhile. What was begun is then given up, because a pass may take longer than a neighbour needs to take
+ * the rest; snug_relief_look() gives back what it must, and it is begun again.
+ */
+bool snug_relief_goes_on(void *user);
 
 /* `missing` bytes more were refused, with that status: give them back, or what one step can. False when
  * nothing is left to give back, or the status is another. */

@@ -217,7 +217,31 @@ static bool report_logits(snug_session *session, uint32_t first, const snug_eval
     return true;
 }
 
-/* One chunk, which the cache has room for: compute, and only then count the tokens as there. */
+static void begin_watch(snug_session *session)
+{
+    if (session->relief.is_on)
+        snug_work_begin_watch(session->work, session->relief.goes_on, session);
+}
+
+/* Whether what was begun came to its end. If not the `count` tokens from `first` on are not there, but known
+ * and to be computed again. */
+static bool end_watch(snug_session *session, uint32_t first, uint32_t count)
+{
+    const uint32_t known = session->tokens + session->pending;
+
+    if (!session->relief.is_on || snug_work_end_watch(session->work))
+        return true;
+    snug_kv_set_tokens(session->kv, first + count); /* in some layers they were written */
+    session->tokens = snug_kv_truncate(session->kv, first);
+    session->pending = known - session->tokens;
+    session->has_logits = false;
+    return false;
+}
+
+/*
+ * One chunk, which the cache has room for: compute, and only then count the tokens as there. Where that was
+ * given up they are pending as before.
+ */
 static snug_status eval_chunk(snug_session *session, uint32_t count, bool is_last,
                               const snug_eval_options *options, snug_error *error)
 {
@@ -227,9 +251,12 @@ static snug_status eval_chunk(snug_session *session, uint32_t count, bool is_las
     pass->ids = session->ids + first;
     pass->tokens = count;
     pass->first_position = first;
+    begin_watch(session);
     snug_model_forward(pass);
     if (session->relief.is_on)
         snug_monitor_count_passes(session->relief.monitor, 1);
+    if (!end_watch(session, first, count))
+        return SNUG_OK;
     session->tokens = first + count;
     session->pending -= count;
     snug_kv_set_tokens(session->kv, session->tokens);
@@ -241,9 +268,14 @@ static snug_status eval_chunk(snug_session *session, uint32_t count, bool is_las
             SNUG_FAIL(error, SNUG_ERR_CANCELLED, "stopped while logits were read");
     }
     if (is_last) {
+        if (!options || !options->on_logits) /* else they would be told twice */
+            begin_watch(session);
         snug_model_logits(session->logits, pass, count - 1, 1);
         session->has_logits = true;
+        if (!end_watch(session, first, count))
+            return SNUG_OK;
     }
+    session->relief.stops = 0;
     snug_memory_sample(session->memory);
     return SNUG_OK;
 }

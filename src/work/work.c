@@ -59,7 +59,13 @@ struct snug_work {
     snug_work_fn fn;
     void *user;
     size_t parts;
+    bool is_watched;
     _Atomic bool is_running; /* to notice two jobs at a time */
+
+    /* The caller's alone. */
+    snug_work_going_fn going;
+    void *going_user;
+    bool is_given_up;
 
     _Alignas(64) _Atomic int64_t parts_left;
     _Alignas(64) _Atomic size_t parts_done;
@@ -94,6 +100,22 @@ static size_t claim_part(snug_work *work)
     return left > 0 ? (size_t)left : 0;
 }
 
+/* Asked by the caller between its parts. */
+static bool is_going(snug_work *work)
+{
+    if (!work->is_given_up && !work->going(work->going_user))
+        work->is_given_up = true;
+    return !work->is_given_up;
+}
+
+/* Claims all parts that are left; returns how many. */
+static size_t claim_rest(snug_work *work)
+{
+    const int64_t left = atomic_exchange_explicit(&work->parts_left, 0, memory_order_acquire);
+
+    return left > 0 ? (size_t)left : 0;
+}
+
 static void run_parts(snug_work *work, uint32_t index)
 {
     size_t left = claim_part(work);
@@ -106,6 +128,8 @@ static void run_parts(snug_work *work, uint32_t index)
     do {
         work->fn(work->user, parts - left, index);
         done++;
+        if (index == 0 && work->is_watched && !is_going(work))
+            done += claim_rest(work);
     } while ((left = claim_part(work)) > 0);
 
     done += atomic_fetch_add(&work->parts_done, done);
@@ -180,13 +204,21 @@ static void run_worker(void *user)
     }
 }
 
-void snug_work_run(snug_work *work, snug_work_fn fn, void *user, size_t parts)
+static void run_alone(snug_work *work, snug_work_fn fn, void *user, size_t parts, bool is_watched)
+{
+    for (size_t part = 0; part < parts; part++) {
+        fn(user, part, 0);
+        if (is_watched && !is_going(work))
+            return;
+    }
+}
+
+static void run(snug_work *work, snug_work_fn fn, void *user, size_t parts, bool is_watched)
 {
     bool was_running;
 
     if (parts <= 1 || work->threads == 1) {
-        for (size_t part = 0; part < parts; part++)
-            fn(user, part, 0);
+        run_alone(work, fn, user, parts, is_watched);
         return;
     }
     SNUG_ASSERT(parts <= INT64_MAX);
@@ -195,6 +227,7 @@ void snug_work_run(snug_work *work, snug_work_fn fn, void *user, size_t parts)
     work->fn = fn;
     work->user = user;
     work->parts = parts;
+    work->is_watched = is_watched;
     atomic_store_explicit(&work->parts_done, 0, memory_order_relaxed);
     atomic_store_explicit(&work->parts_left, (int64_t)parts, memory_order_release);
     atomic_fetch_add(&work->job_number, 1);
@@ -205,6 +238,37 @@ void snug_work_run(snug_work *work, snug_work_fn fn, void *user, size_t parts)
     if (!spin_until(work, has_job_ended, parts))
         sleep_until_end(work, parts);
     atomic_store_explicit(&work->is_running, false, memory_order_release);
+}
+
+void snug_work_run(snug_work *work, snug_work_fn fn, void *user, size_t parts)
+{
+    run(work, fn, user, parts, false);
+}
+
+void snug_work_run_watched(snug_work *work, snug_work_fn fn, void *user, size_t parts)
+{
+    if (!work->is_given_up)
+        run(work, fn, user, parts, work->going != NULL);
+}
+
+void snug_work_begin_watch(snug_work *work, snug_work_going_fn going, void *user)
+{
+    work->going = going;
+    work->going_user = user;
+}
+
+bool snug_work_end_watch(snug_work *work)
+{
+    const bool is_whole = !work->is_given_up;
+
+    work->going = NULL;
+    work->is_given_up = false;
+    return is_whole;
+}
+
+bool snug_work_is_given_up(const snug_work *work)
+{
+    return work->is_given_up;
 }
 
 /* --- making and ending -------------------------------------------------------------------------------- */

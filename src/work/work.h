@@ -39,6 +39,21 @@ typedef void (*snug_work_fn)(void *user, size_t part, uint32_t worker);
 void snug_work_run(snug_work *work, snug_work_fn fn, void *user, size_t parts);
 
 /*
+ * Jobs that may be given up. Between begin and end of a watch the caller asks `going` after each part that it
+ * runs itself of a snug_work_run_watched(). Once the answer is false, what is left of that job is not run,
+ * nor any later watched job: the caller gets out with what it has, none of which counts.
+ * snug_work_run() always runs whole.
+ */
+typedef bool (*snug_work_going_fn)(void *user);
+void snug_work_begin_watch(snug_work *work, snug_work_going_fn going, void *user);
+/* Returns true when nothing was given up since it began. */
+bool snug_work_end_watch(snug_work *work);
+bool snug_work_is_given_up(const snug_work *work);
+
+/* As snug_work_run(), while the watch is going. Outside of one it is the same. */
+void snug_work_run_watched(snug_work *work, snug_work_fn fn, void *user, size_t parts);
+
+/*
  * Unreclaimable memory that a pool of `threads` threads holds: its own struct, and what of each stack is
  * touched, thread-local storage included. For 0 threads as for snug_work_create().
  */

@@ -79,6 +79,28 @@ static void moves_what_is_there_into_a_ledger(void **state)
     snug_memory_destroy(small);
 }
 
+/* What is held is there when the ledger has nothing left: a limit was lowered to what is in use. */
+static void has_what_it_holds_when_nothing_is_left(void **state)
+{
+    snug_memory *memory = make(0);
+    size_t made;
+    json_t *texts;
+
+    (void)state;
+    assert_int_equal(cli_json_count_in(memory, NULL), SNUG_OK);
+    assert_int_equal(cli_json_hold(4 * CLI_JSON_STEP_BYTES, NULL), SNUG_OK);
+    assert_int_equal(used(memory), 4 * CLI_JSON_STEP_BYTES);
+    assert_int_equal(snug_memory_set_limits(memory, 0, 1), SNUG_OK);
+    texts = make_texts(1000, &made);
+    assert_int_equal(made, 1000);
+    assert_true(cli_json_bytes() > 2 * CLI_JSON_STEP_BYTES);
+    json_decref(texts);
+    assert_int_equal(used(memory), 4 * CLI_JSON_STEP_BYTES);
+    cli_json_count_no_more();
+    assert_int_equal(used(memory), 0);
+    snug_memory_destroy(memory);
+}
+
 static void is_refused_by_the_ledger_with_its_sentence(void **state)
 {
     snug_memory *memory = make(4 * CLI_JSON_STEP_BYTES);
@@ -117,6 +139,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(counts_in_steps_and_gives_back),
         cmocka_unit_test(moves_what_is_there_into_a_ledger),
+        cmocka_unit_test(has_what_it_holds_when_nothing_is_left),
         cmocka_unit_test(is_refused_by_the_ledger_with_its_sentence),
         cmocka_unit_test(is_refused_beyond_the_bound),
     };

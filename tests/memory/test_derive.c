@@ -163,6 +163,7 @@ static void stops_at_memory_high(void **unused)
     assert_int_equal(state.headroom_bytes, 870 * MIB);
 }
 
+/* Of 128 MiB 8 are kept free; 300 are in use, so 180 of our 100 are to go back: all of them. */
 static void has_no_headroom_in_an_overfull_group(void **unused)
 {
     snug_memory_readings readings = plain_machine();
@@ -172,7 +173,15 @@ static void has_no_headroom_in_an_overfull_group(void **unused)
     add_level(&readings, level("/g", 128 * MIB, NO_LIMIT, 300 * MIB, 0));
     state = derive(&readings);
     assert_int_equal(state.headroom_bytes, 0);
-    assert_int_equal(state.limit_bytes, 100 * MIB);
+    assert_int_equal(state.limit_bytes, 0);
+
+    /* Others took 2 MiB of the reserve: those go back. */
+    readings = plain_machine();
+    add_level(&readings, level("/g", 128 * MIB, NO_LIMIT, 122 * MIB, 0));
+    state = derive(&readings);
+    assert_int_equal(state.headroom_bytes, 0);
+    assert_int_equal(state.limit_bytes, 98 * MIB);
+    assert_int_equal(state.hard_bytes, 6 * MIB);
 }
 
 /* The reserve shrinks with the group, and holds twice what may be on its way from the disk at once. */

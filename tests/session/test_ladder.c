@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "session/ladder.h"
+#include "session/trend.h"
 
 #define MS     ((uint64_t)1000000)
 #define SECOND (1000 * MS)
@@ -172,6 +173,36 @@ static void noise_never_makes_it_flap(void **state)
         }
 }
 
+#define MIB ((uint64_t)1 << 20)
+#define MS  ((uint64_t)1000000)
+
+static void a_limit_that_others_eat_is_foreseen_and_one_that_is_set_is_not(void **state)
+{
+    snug_trend trend = { 0 };
+
+    (void)state;
+    assert_int_equal(snug_trend_fall(&trend, 400 * MS), 0);
+    for (uint64_t i = 1; i <= 10; i++) {
+        snug_trend_add(&trend, 1000 * MS + 20 * i * MS, (100 - 2 * i) * MIB);
+        /* The first reading has none before it; three steps make a trend of 2 MiB in 20 ms. */
+        assert_in_range(snug_trend_fall(&trend, 400 * MS), i < 4 ? 0 : 40 * MIB - 1, i < 4 ? 0 : 40 * MIB);
+    }
+    snug_trend_add(&trend, 1220 * MS, 79 * MIB); /* slower */
+    assert_in_range(snug_trend_fall(&trend, 400 * MS), 20 * MIB - 1, 20 * MIB);
+    snug_trend_add(&trend, 1240 * MS, 79 * MIB); /* not any more */
+    assert_int_equal(snug_trend_fall(&trend, 400 * MS), 0);
+
+    /* Half of it at once, by who sets it. */
+    for (uint64_t i = 1; i <= 10; i++) {
+        snug_trend_add(&trend, 2000 * MS + 20 * i * MS, i < 5 ? 100 * MIB : 50 * MIB);
+        assert_int_equal(snug_trend_fall(&trend, 400 * MS), 0);
+    }
+    /* Who was not looking for long does not know how fast it went. */
+    snug_trend_add(&trend, 3000 * MS, 40 * MIB);
+    snug_trend_add(&trend, 3010 * MS, 39 * MIB);
+    assert_int_equal(snug_trend_fall(&trend, 400 * MS), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -180,6 +211,7 @@ int main(void)
         cmocka_unit_test(a_request_that_will_get_there_is_met_before),
         cmocka_unit_test(what_is_over_the_limit_waits_for_nothing),
         cmocka_unit_test(steps_are_taken_back_one_a_second_after_5_quiet_ones),
+        cmocka_unit_test(a_limit_that_others_eat_is_foreseen_and_one_that_is_set_is_not),
         cmocka_unit_test(noise_never_makes_it_flap),
     };
 

@@ -310,6 +310,66 @@ static void cleans_up_when_a_thread_cannot_start(void **state)
     snug_memory_destroy(memory);
 }
 
+/* --- giving up ------------------------------------------------------------------------------------------ */
+
+typedef struct patience {
+    _Atomic size_t ran;
+    size_t asked;
+    size_t given_up_after; /* questions */
+} patience;
+
+static void run_one(void *user, size_t part, uint32_t worker)
+{
+    patience *p = user;
+
+    (void)part;
+    (void)worker;
+    atomic_fetch_add(&p->ran, 1);
+}
+
+static bool is_patient(void *user)
+{
+    patience *p = user;
+
+    return ++p->asked < p->given_up_after;
+}
+
+static void gives_up_watched_jobs_and_no_others(void **state)
+{
+    snug_memory *memory = make_memory(0);
+
+    (void)state;
+    for (uint32_t threads = 1; threads <= 4; threads++) {
+        snug_work *work = make_work(memory, threads);
+
+        for (size_t after = 1; after <= 64; after *= 2) {
+            patience p = { .given_up_after = after };
+
+            snug_work_run_watched(work, run_one, &p, 200); /* nobody watches */
+            assert_int_equal(p.ran, 200);
+            snug_work_begin_watch(work, is_patient, &p);
+            while (!snug_work_is_given_up(work))
+                snug_work_run_watched(work, run_one, &p, PARTS_MAX);
+            assert_int_equal(p.asked, after);
+            /* Alone one part is run for each question. */
+            if (threads == 1)
+                assert_int_equal(p.ran, 200 + after);
+            p.ran = 0;
+            snug_work_run_watched(work, run_one, &p, 200);
+            assert_int_equal(p.ran, 0);
+            snug_work_run(work, run_one, &p, 200); /* what must be whole is */
+            assert_int_equal(p.ran, 200);
+            assert_false(snug_work_end_watch(work));
+            snug_work_run_watched(work, run_one, &p, 200);
+            assert_int_equal(p.ran, 400);
+            assert_true(snug_work_end_watch(work));
+            assert_int_equal(p.asked, after);
+        }
+        snug_work_destroy(work);
+    }
+    snug_memory_destroy(memory);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -320,6 +380,7 @@ int main(void)
         cmocka_unit_test(wakes_sleeping_workers),
         cmocka_unit_test(waits_for_a_slow_part),
         cmocka_unit_test(uses_no_processor_when_idle),
+        cmocka_unit_test(gives_up_watched_jobs_and_no_others),
         cmocka_unit_test(refuses_what_it_cannot_have),
         cmocka_unit_test(cleans_up_when_a_thread_cannot_start),
     };

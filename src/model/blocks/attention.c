@@ -178,7 +178,7 @@ void snug_block_attention(snug_pass *pass, float *out, const float *x, const snu
     uint32_t tokens;
 
     snug_block_linear(pass, inputs, attention->kv.is_shared ? 1 : SNUG_COUNT(inputs), x, hidden);
-    for (uint32_t first = 0; first < pass->tokens; first += tokens) {
+    for (uint32_t first = 0; first < pass->tokens && !snug_work_is_given_up(pass->work); first += tokens) {
         const uint32_t room = snug_kv_make_room(pass->kv, pass->work, layer, pass->first_position + first,
                                                 pass->thread_scratch);
 

@@ -164,7 +164,7 @@ static void run_same_type(linear_job *job)
         parts += snug_divide_up(job->linears[i].weight->rows, job->part_rows);
         job->part_end[i] = parts;
     }
-    snug_work_run(job->pass->work, run_part, job, parts);
+    snug_work_run_watched(job->pass->work, run_part, job, parts);
 }
 
 void snug_block_linear(snug_pass *pass, const snug_linear *linears, size_t count, const float *input,

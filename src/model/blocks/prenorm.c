@@ -179,7 +179,7 @@ void snug_prenorm_forward(snug_pass *pass)
     snug_block_scale(pass, pass->hidden, state->embedding_scale, model->shape.hidden);
     for (uint32_t kind = 0; kind < model->shape.rope_count; kind++)
         snug_block_rope_angles(pass, kind, &state->rope[kind]);
-    for (uint32_t i = 0; i < model->shape.layer_count; i++)
+    for (uint32_t i = 0; i < model->shape.layer_count && !snug_work_is_given_up(pass->work); i++)
         run_layer(pass, &state->layer[i], i);
     snug_block_rms_norm(pass, pass->hidden, pass->hidden, state->final_norm, model->shape.hidden);
 }

@@ -303,7 +303,7 @@ void gemma3n_forward(snug_pass *pass)
         snug_block_rope_angles(pass, kind, &state->rope[kind]);
     snug_block_each_token(pass, copy_embedded, &w);
     make_streams(pass, &w);
-    for (uint32_t i = 0; i < model->shape.layer_count; i++) {
+    for (uint32_t i = 0; i < model->shape.layer_count && !snug_work_is_given_up(pass->work); i++) {
         w.layer = &state->layer[i];
         run_layer(pass, &w, i);
     }
