@@ -233,14 +233,18 @@ cli_exit cli_engine_open_text(cli_engine *engine)
     return CLI_DONE;
 }
 
-/* The plan's limit is for the whole process: what lies outside the ledger comes off it. */
+/*
+ * --memory-limit is for the whole process: what lies outside the ledger comes off it. Beside it stands what
+ * control groups and the machine allow, so that a refusal says which of them it was.
+ */
 static snug_status limit_ledger(const cli_engine *engine)
 {
-    const snug_plan *plan = &engine->plan;
+    const uint64_t limit = engine->options->memory_limit;
+    const uint64_t fixed = engine->plan.fixed_bytes;
 
-    if (plan->limit_bytes >= SNUG_MEMORY_NO_LIMIT || plan->limit_bytes <= plan->fixed_bytes)
-        return SNUG_OK;
-    return snug_memory_set_limits(engine->memory, 0, plan->limit_bytes - plan->fixed_bytes);
+    if (limit > fixed)
+        SNUG_TRY(snug_memory_set_limits(engine->memory, 0, limit - fixed));
+    return snug_memory_set_adaptive_limits(engine->memory, engine->strategy, NULL);
 }
 
 /* Asked for explicitly, so it is done; but nobody should wonder about the answers. */

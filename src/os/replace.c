@@ -20,8 +20,8 @@
 #define PARTIAL ".partial"
 
 /* Written pages are charged to our own control group until they are on the disk: never more than so many, for
- * files are written when memory is short. */
-#define UNSYNCED_BYTES ((size_t)8 << 20)
+ * files are written when memory is short, down to half of the 4 MiB that are kept free in a small group. */
+#define UNSYNCED_BYTES ((size_t)1 << 20)
 
 static snug_status fail_with_errno(const snug_os_replace *replace, int code, snug_error *error)
 {
@@ -112,7 +112,8 @@ snug_status snug_os_replace_write(snug_os_replace *replace, const void *data, si
     const unsigned char *at = data;
 
     while (bytes > 0) {
-        const ssize_t written = write(replace->file, at, bytes);
+        const size_t room = UNSYNCED_BYTES - replace->unsynced_bytes;
+        const ssize_t written = write(replace->file, at, bytes < room ? bytes : room);
 
         if (written < 0 && errno == EINTR)
             continue;

@@ -59,6 +59,18 @@ lower_to() { # MEBIBYTES WORD...
     said=$(cat "$work/err")
 }
 
+# Who limits is named, by the path of the group: before anything is read, and when a limit falls.
+echo $((4 << 20)) >$group/memory.limit_in_bytes
+status=0
+said=$(
+    (
+        echo "$BASHPID" >$group/cgroup.procs
+        exec "$LLM_TOOL" generate -m "$model" -p x --context 4096 --quiet
+    ) 2>&1
+) || status=$?
+is 'status of what does not fit' "$status" 3
+has 'who limits' "$said" "limited by cgroup /snug.$$ memory.limit_in_bytes"
+
 tell=(generate -m "$model" -p 'Tell me a story about a dog named Max.' --ignore-eos --max-tokens 4000
     --threads 1 --temperature 0 --session-folder "$work/store")
 run "${tell[@]}" --quiet
@@ -68,6 +80,7 @@ for limit in 40 37 36 35 34 33; do
     case $status in
     0) ;;
     6)
+        has "$limit MiB: who limits" "$said" "set by cgroup /snug.$$ memory.limit_in_bytes"
         has "$limit MiB: how it goes on" "$said" 'llm-tool session resume'
         mv "$work/out" "$work/first"
         id=$(basename "$work"/store/*.snug .snug)
