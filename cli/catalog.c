@@ -89,6 +89,48 @@ cli_exit cli_catalog_find_model(char *path_out, size_t capacity, const char *nam
     return status;
 }
 
+/* The row of that name, if there is one whose files are not here. */
+static bool find_absent(size_t *model_out, size_t *source_out, const cli_catalog *c, const char *name)
+{
+    snug_catalog_source source = { .struct_size = sizeof source };
+
+    if (!snug_catalog_find(model_out, source_out, c->catalog, name))
+        return false;
+    snug_catalog_read_source(&source, c->catalog, *model_out, *source_out);
+    return !source.path;
+}
+
+bool cli_catalog_is_absent(const char *name)
+{
+    size_t model, source;
+    bool is_absent = false;
+    cli_catalog c;
+
+    if (access(name, F_OK) == 0)
+        return false;
+    if (cli_catalog_open(&c) == CLI_DONE)
+        is_absent = find_absent(&model, &source, &c, name);
+    cli_catalog_close(&c);
+    return is_absent;
+}
+
+cli_exit cli_catalog_open_outline(snug_model **model_out, uint64_t *text_bytes_out, const char *name,
+                                  snug_memory *memory)
+{
+    snug_error error = { SNUG_OK, "" };
+    size_t model, source;
+    cli_catalog c;
+    cli_exit status = cli_catalog_open(&c);
+
+    if (status == CLI_DONE && !find_absent(&model, &source, &c, name))
+        status = cli_fail(CLI_BAD_INPUT, "%s is no model of the catalogue", name);
+    if (status == CLI_DONE && snug_catalog_open_outline(model_out, text_bytes_out, c.catalog, model, source,
+                                                        memory, &error) != SNUG_OK)
+        status = cli_fail_error(&error);
+    cli_catalog_close(&c);
+    return status;
+}
+
 static cli_exit use_bundled(char *path_out, size_t capacity, bool is_quiet)
 {
     if (!cli_bundled_model(path_out, capacity))

@@ -26,6 +26,12 @@ void cli_catalog_close(cli_catalog *catalog);
  */
 cli_exit cli_catalog_find_model(char *path_out, size_t capacity, const char *name);
 
+/* Whether the catalogue knows it and this machine does not have it. */
+bool cli_catalog_is_absent(const char *name);
+/* The shape of such a one, to be planned. */
+cli_exit cli_catalog_open_outline(snug_model **model_out, uint64_t *text_bytes_out, const char *name,
+                                  snug_memory *memory);
+
 /* Without --model: the best on this machine that fits, the bundled one at least. Says which and why. */
 cli_exit cli_catalog_choose_model(char *path_out, size_t capacity, const cli_options *options);
 

@@ -23,6 +23,7 @@ static const snug_strategy alternatives[] = { SNUG_STRATEGY_CONSERVATIVE, SNUG_S
 #define ALTERNATIVES (sizeof alternatives / sizeof alternatives[0])
 
 typedef struct planning {
+    cli_options options; /* the operand is the model, too */
     cli_engine engine;
     snug_plan alternative[ALTERNATIVES];
     snug_plan_way way[SNUG_PLAN_WAYS_MAX];
@@ -55,7 +56,14 @@ static void look_ahead(planning *p)
 static cli_exit prepare(planning *p, const cli_options *options)
 {
     const cli_request request = { 0 }; /* a full context */
-    cli_exit status = cli_engine_open(&p->engine, options);
+    cli_exit status;
+
+    p->options = *options;
+    if (options->operand)
+        p->options.model = options->operand;
+    status = options->operand && options->model
+                 ? cli_fail(CLI_USAGE, "plan takes one model: MODEL or --model, not both")
+                 : cli_engine_open(&p->engine, &p->options);
 
     if (status == CLI_DONE)
         status = cli_engine_estimate_text(&p->engine);
@@ -158,6 +166,7 @@ static void print_json(const planning *p)
         plan->kv.retention.max_tokens ? bytes(plan->kv.retention.max_tokens) : json_null(), "kv_sink_tokens",
         bytes(plan->kv.retention.sink_tokens), "model", engine->path);
 
+    json_object_set_new(object, "is_fetched", json_boolean(!engine->is_outline));
     json_object_set_new(object, "plan", cli_choice_json(engine));
     json_object_set_new(object, "parameters", cli_choice_parameters_json(engine));
     json_object_set_new(object, "over_time", points_json(p));
@@ -284,6 +293,9 @@ static void print_page(const planning *p)
 
     cli_print("%s: %s, %.2f million parameters, mostly %s\n", engine->path, engine->info.family,
               (double)engine->info.parameters / 1e6, engine->info.weight_type);
+    if (engine->is_outline)
+        cli_print("It is not on this machine (llm-tool pull %s): planned from its shape in the catalogue.\n",
+                  engine->path);
     cli_print("%s, %u thread%s\n\n", cli_choice_in_words(plan).text, plan->threads,
               cli_plural(plan->threads));
     print_verdict(p);

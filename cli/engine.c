@@ -23,6 +23,11 @@
 cli_exit cli_engine_find_model(cli_engine *engine, const cli_options *options)
 {
     *engine = (cli_engine){ .options = options };
+    if (options->model && options->command == CLI_COMMAND_plan && cli_catalog_is_absent(options->model)) {
+        engine->is_outline = true;
+        snprintf(engine->path, sizeof engine->path, "%s", options->model);
+        return CLI_DONE;
+    }
     if (options->model)
         return cli_catalog_find_model(engine->path, sizeof engine->path, options->model);
     return cli_catalog_choose_model(engine->path, sizeof engine->path, options);
@@ -37,10 +42,28 @@ snug_model_options cli_engine_model_options(const cli_engine *engine)
     return model;
 }
 
+static cli_exit open_model(cli_engine *engine, const snug_model_options *model)
+{
+    snug_error error = { snug_memory_create(&engine->memory, NULL), "" };
+    cli_exit status = CLI_DONE;
+
+    /* No limit yet: the plan compares with it, and its figures say more than a ledger that is full. */
+    if (error.status != SNUG_OK || cli_json_count_in(engine->memory, &error) != SNUG_OK)
+        return cli_fail_error(&error);
+    if (engine->is_outline)
+        status = cli_catalog_open_outline(&engine->model, &engine->text_bytes, engine->path, engine->memory);
+    else if (snug_model_open(&engine->model, engine->memory, engine->path, model, &error) != SNUG_OK)
+        return cli_fail_error(&error);
+    if (status != CLI_DONE)
+        return status;
+    engine->info.struct_size = sizeof engine->info;
+    snug_model_read_info(&engine->info, engine->model);
+    return CLI_DONE;
+}
+
 cli_exit cli_engine_open(cli_engine *engine, const cli_options *options)
 {
     snug_model_options model = { .struct_size = sizeof model, .exact = options->exact };
-    snug_error error = { SNUG_OK, "" };
     cli_exit status = cli_engine_find_model(engine, options);
 
     if (status == CLI_DONE)
@@ -60,20 +83,15 @@ cli_exit cli_engine_open(cli_engine *engine, const cli_options *options)
     if (model.cpu > snug_cpu_detect())
         return cli_fail(CLI_USAGE, "--cpu %s: this machine cannot do that; its best is %s", options->cpu,
                         snug_cpu_level_name(snug_cpu_detect()));
-    /* No limit yet: the plan compares with it, and its figures say more than a ledger that is full. */
-    error.status = snug_memory_create(&engine->memory, NULL);
-    if (error.status != SNUG_OK || cli_json_count_in(engine->memory, &error) != SNUG_OK ||
-        snug_model_open(&engine->model, engine->memory, engine->path, &model, &error) != SNUG_OK)
-        return cli_fail_error(&error);
-    engine->info.struct_size = sizeof engine->info;
-    snug_model_read_info(&engine->info, engine->model);
-    return CLI_DONE;
+    return open_model(engine, &model);
 }
 
 cli_exit cli_engine_estimate_text(cli_engine *engine)
 {
     snug_error error = { SNUG_OK, "" };
 
+    if (engine->is_outline)
+        return CLI_DONE; /* the catalogue has said it */
     if (snug_text_estimate_path(&engine->text_bytes, engine->memory, engine->path, &error) != SNUG_OK)
         return cli_fail_error(&error);
     return CLI_DONE;

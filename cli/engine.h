@@ -43,6 +43,7 @@ typedef struct cli_engine {
     snug_plan_candidate candidate[CLI_CANDIDATES_MAX]; /* tried for it */
     size_t candidate_count;
     snug_session *session;
+    bool is_outline;  /* a plan of a known model whose files are not here */
     bool is_borrowed; /* model, text and session are a conversation's */
     cli_pressure_log pressure;
 } cli_engine;

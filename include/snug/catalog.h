@@ -80,6 +80,17 @@ SNUG_API void snug_catalog_read_source(snug_catalog_source *out, const snug_cata
 SNUG_API bool snug_catalog_find(size_t *model_out, size_t *source_out, const snug_catalog *catalog,
                                 const char *name);
 
+/*
+ * A model of the catalogue by its shape alone, whether its files are here or not: to be planned, as
+ * snug_model_open_outline() has it. *text_bytes_out is what its tokenizer will hold, within 0.3 MB. Errors:
+ * those of that, and UNSUPPORTED (the bundled model and rows without a shape: they are planned from files).
+ */
+SNUG_API SNUG_MUST_CHECK snug_status snug_catalog_open_outline(snug_model **model_out,
+                                                               uint64_t *text_bytes_out,
+                                                               const snug_catalog *catalog, size_t model,
+                                                               size_t source, snug_memory *memory,
+                                                               snug_error *error);
+
 /* --- which one fits best ------------------------------------------------------------------------------- */
 
 typedef struct snug_catalog_query {

@@ -36,7 +36,8 @@ catalog_size_text snug_catalog_size(uint64_t bytes)
     return out;
 }
 
-static snug_status open_outline(subject *s, const catalog_model *row, const char *weights, snug_error *error)
+static snug_status open_outline(snug_model **model_out, snug_memory *memory, const catalog_model *row,
+                                const char *weights, snug_error *error)
 {
     const snug_model_outline outline = {
         .struct_size = sizeof outline,
@@ -46,7 +47,28 @@ static snug_status open_outline(subject *s, const catalog_model *row, const char
         .weights = weights,
     };
 
-    return snug_model_open_outline(&s->model, s->memory, &outline, NULL, error);
+    return snug_model_open_outline(model_out, memory, &outline, NULL, error);
+}
+
+static uint64_t text_bytes_of(const catalog_model *row)
+{
+    return snug_text_estimate_counts(row->tokenizer.pieces, row->tokenizer.piece_bytes,
+                                     row->tokenizer.merges);
+}
+
+snug_status snug_catalog_open_outline(snug_model **model_out, uint64_t *text_bytes_out,
+                                      const snug_catalog *catalog, size_t model, size_t source,
+                                      snug_memory *memory, snug_error *error)
+{
+    const catalog_model *row = &catalog->models[model];
+
+    *model_out = NULL;
+    SNUG_ASSERT(model < catalog->model_count && source < row->source_count);
+    if (row->config.bytes == 0)
+        SNUG_FAIL(error, SNUG_ERR_UNSUPPORTED,
+                  "%s has no shape in the catalogue: it is planned from its files", row->name);
+    *text_bytes_out = text_bytes_of(row);
+    return open_outline(model_out, memory, row, row->source[source].weights, error);
 }
 
 /* Files decide where there are any: they may be another version than the catalogue describes. */
@@ -58,9 +80,8 @@ static snug_status open_subject(subject *s, const catalog_model *row, const cata
         SNUG_TRY(snug_model_open(&s->model, s->memory, source->path, NULL, error));
         SNUG_TRY(snug_text_estimate_path(&s->text_bytes, s->memory, source->path, error));
     } else {
-        SNUG_TRY(open_outline(s, row, source->weights, error));
-        s->text_bytes = snug_text_estimate_counts(row->tokenizer.pieces, row->tokenizer.piece_bytes,
-                                                  row->tokenizer.merges);
+        SNUG_TRY(open_outline(&s->model, s->memory, row, source->weights, error));
+        s->text_bytes = text_bytes_of(row);
     }
     s->info.struct_size = sizeof s->info;
     snug_model_read_info(&s->info, s->model);

@@ -59,6 +59,12 @@ SNUG_MUST_CHECK snug_status snug_checkpoint_sort_table(snug_checkpoint *checkpoi
 snug_status snug_checkpoint_weight_file_fail(const snug_checkpoint *checkpoint, size_t file,
                                              snug_status status, snug_error *error);
 
+/* MLX: the entry that config.json has for this module alone: an object, false (it is not quantized), or
+ * absent. */
+snug_json snug_checkpoint_quantization(const snug_checkpoint *checkpoint, const char *module);
+/* Of so many bits a value; NONE when there is no such type. */
+snug_type snug_affine_type(uint64_t bits);
+
 /* While a family binds itself to an outline: stands for any tensor. */
 const snug_tensor *snug_outline_any(const snug_checkpoint *checkpoint);
 void snug_outline_free(snug_checkpoint *checkpoint);

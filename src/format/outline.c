@@ -179,15 +179,49 @@ static snug_status note_affine(const snug_checkpoint *checkpoint, const char *na
     return note(checkpoint, name, module_bytes, "biases", &side, error);
 }
 
+/* MLX: what config.json says of this module alone. */
+static snug_status apply_own_settings(snug_type *type, uint32_t *group, const snug_checkpoint *checkpoint,
+                                      const char *name, uint32_t columns, snug_error *error)
+{
+    char module[NAME_BYTES];
+    const char *end = strrchr(name, '.');
+    const int bytes = end ? snprintf(module, sizeof module, "%.*s", (int)(end - name), name) : -1;
+    snug_json own;
+    uint64_t bits = 0, own_group = 0;
+
+    if (bytes < 0 || bytes >= (int)sizeof module)
+        return SNUG_OK;
+    own = snug_checkpoint_quantization(checkpoint, module);
+    if (snug_json_kind_of(own) == SNUG_JSON_FALSE) {
+        *type = SNUG_TYPE_BF16;
+        *group = 0;
+    }
+    if (snug_json_kind_of(own) != SNUG_JSON_OBJECT)
+        return SNUG_OK;
+    if (!snug_json_u64(&bits, snug_json_get(own, "bits")) || snug_affine_type(bits) == SNUG_TYPE_NONE ||
+        !snug_json_u64(&own_group, snug_json_get(own, "group_size")) ||
+        (own_group != 32 && own_group != 64 && own_group != 128) || columns % own_group != 0)
+        SNUG_FAIL(
+            error, SNUG_ERR_CORRUPT,
+            "%.300s: the quantization of %.100s needs bits of 2 to 6 or 8 and a group_size of 32, 64 or 128 "
+            "that divides %u",
+            checkpoint->path, module, columns);
+    *type = snug_affine_type(bits);
+    *group = (uint32_t)own_group;
+    return SNUG_OK;
+}
+
 snug_status snug_outline_weight(snug_weight *weight_out, const snug_checkpoint *checkpoint, const char *name,
                                 uint32_t rows, uint32_t columns, snug_error *error)
 {
     const checkpoint_outline *outline = checkpoint->outline;
     uint32_t group;
-    const snug_type type = snug_outline_matrix_type(&group, &outline->scheme, name, columns,
-                                                    outline->layer_count, outline->is_tied);
+    snug_type type = snug_outline_matrix_type(&group, &outline->scheme, name, columns, outline->layer_count,
+                                              outline->is_tied);
     snug_tensor tensor;
 
+    if (outline->scheme.mix == SNUG_OUTLINE_AFFINE)
+        SNUG_TRY(apply_own_settings(&type, &group, checkpoint, name, columns, error));
     *weight_out = (snug_weight){
         .type = type,
         .rows = rows,

@@ -51,17 +51,25 @@ static bool find_parts(packed_parts *parts, const snug_checkpoint *checkpoint, c
     return true;
 }
 
+static snug_json settings_of_all(const snug_checkpoint *checkpoint)
+{
+    const snug_json all = snug_checkpoint_config(checkpoint, "quantization");
+
+    return all.at ? all : snug_checkpoint_config(checkpoint, "quantization_config");
+}
+
+snug_json snug_checkpoint_quantization(const snug_checkpoint *checkpoint, const char *module)
+{
+    return snug_json_get(settings_of_all(checkpoint), module);
+}
+
 /* What config.json says of the module: its own entry, or else the one for all. Absent when it says
  * nothing. */
 static snug_json settings_of(const snug_checkpoint *checkpoint, const char *module)
 {
-    snug_json all = snug_checkpoint_config(checkpoint, "quantization");
-    snug_json own;
+    const snug_json own = snug_checkpoint_quantization(checkpoint, module);
 
-    if (!all.at)
-        all = snug_checkpoint_config(checkpoint, "quantization_config");
-    own = snug_json_get(all, module);
-    return snug_json_kind_of(own) == SNUG_JSON_OBJECT ? own : all;
+    return snug_json_kind_of(own) == SNUG_JSON_OBJECT ? own : settings_of_all(checkpoint);
 }
 
 static snug_status check_mode(const snug_checkpoint *checkpoint, const packed_parts *parts,
@@ -81,7 +89,7 @@ static snug_status check_mode(const snug_checkpoint *checkpoint, const packed_pa
     return SNUG_OK;
 }
 
-static snug_type type_of_bits(uint64_t bits)
+snug_type snug_affine_type(uint64_t bits)
 {
     switch (bits) {
     case 2:
@@ -161,7 +169,7 @@ static snug_status read_packed(snug_weight *weight_out, const snug_checkpoint *c
         return fail_parts(checkpoint, parts, rows, columns, error);
     bits = parts->weight->shape[1] * 32 / columns;
     group = columns / parts->scales->shape[1];
-    type = type_of_bits(bits);
+    type = snug_affine_type(bits);
     if (type == SNUG_TYPE_NONE || bits * columns != parts->weight->shape[1] * 32 ||
         (group != 32 && group != 64 && group != 128) || group * parts->scales->shape[1] != columns)
         return fail_parts(checkpoint, parts, rows, columns, error);

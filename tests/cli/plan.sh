@@ -14,6 +14,29 @@ for key in limit_bytes weights_bytes load_peak_bytes prefill_peak_bytes; do
 done
 [ -n "$(json limited_by)" ] || fail 'limited_by' ''
 long=$(json predicted_peak_bytes)
+cache="$(json by_use.kv) $(json weights_bytes)"
+is 'it is here' "$(json is_fetched)" true
+run plan "$model" --context 4096 --json
+is 'the model as the operand' "$(json by_use.kv) $(json weights_bytes)" "$cache"
+refuses 2 'plan takes one model: MODEL or --model, not both' plan "$model" -m "$model"
+
+# Known and not here: planned from the catalogue, before anything is fetched.
+for name in qwen3-4b Qwen/Qwen3-4B-GGUF:Qwen3-4B-Q4_K_M.gguf; do
+    run plan "$name" --context 4096 --memory-limit 16G --json
+    is "status of a plan of $name" "$status" 0
+    is "$name is not here" "$(json is_fetched)" false
+    is "model of $name" "$(json model)" "$name"
+    # 36 layers, 8 heads of 128, keys and values of two bytes.
+    run plan "$name" --context 4096 --memory-limit 16G --kv simple --json
+    more=$(($(json by_use.kv) - 36 * 8 * 128 * 2 * 2 * 4096))
+    if [ $more -lt 0 ] || [ $more -gt $((1 << 20)) ]; then fail "cache of $name in f16" "$more"; fi
+    [ "$(json weights_bytes)" -gt $((2 << 30)) ] || fail "weights of $name" "$(json weights_bytes)"
+done
+run plan qwen3-4b --memory-limit 16G
+has 'a page of it' "$out" 'It is not on this machine (llm-tool pull qwen3-4b): planned from its shape in the'
+run plan nothing
+is 'status of a plan of nothing' "$status" 4
+run plan -m "$model" --context 4096 --json
 run plan -m "$model" --context 256 --json
 [ "$(json predicted_peak_bytes)" -lt "$long" ] || fail 'a short context needs less' "$out"
 

@@ -77,7 +77,7 @@ is 'status of a run by its name' "$status" 0
 [ -n "$out" ] || fail 'a run by its name writes' ''
 run plan --model test/plain
 is 'status of a model that is not here' "$status" 4
-run plan --model qwen3-4b
+run tokenize --model qwen3-4b Hello.
 is 'status of a known model that is not here' "$status" 4
 is 'its sentence' "$err" 'llm-tool: qwen3-4b is not on this machine; fetch it: llm-tool pull qwen3-4b'
 run models --installed

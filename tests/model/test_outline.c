@@ -187,6 +187,8 @@ static void equals_the_files_of_every_family(void **state)
         { FIXTURES "phi3", "bf16" },
         { FIXTURES "gemma3", "bf16" },
         { FIXTURES "gemma3n", "bf16" },
+        { FIXTURES "gemma3n-text", "bf16" },
+        { FIXTURES "gemma3-mlx-mixed", "affine4:64" },
         { FIXTURES "smollm3", "bf16" },
         { FIXTURES "openelm", "f32" },
         { FIXTURES "qwen3-mlx4", "affine4:64" },

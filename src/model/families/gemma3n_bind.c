@@ -78,6 +78,10 @@ static const char *tensor_prefix(const snug_model *model)
                                             "language_model." };
     char name[160];
 
+    /* An outline has a tensor of any name: published by itself, the text model has no prefix. */
+    if (snug_checkpoint_is_outline(model->checkpoint) &&
+        !snug_checkpoint_config(model->checkpoint, "text_config").at)
+        return "model.";
     for (size_t i = 0; i < SNUG_COUNT(prefixes); i++) {
         snprintf(name, sizeof name, "%sembed_tokens.weight", prefixes[i]);
         if (snug_checkpoint_find(model->checkpoint, name))
