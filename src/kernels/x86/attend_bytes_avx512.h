@@ -15,6 +15,7 @@
 #define HIGH_ALONE_KEY_BITS   5
 #define HIGH_ALONE_VALUE_BITS 5
 #define REST_OF_HIGH_OK       1
+#define VECTOR_FLIP           0
 #define SUMS_AT_MOST          16
 #define SUMS_AT_ONCE          8
 

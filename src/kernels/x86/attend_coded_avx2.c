@@ -12,6 +12,7 @@
 #define WEIGHT_MAX            127
 #define HIGH_ALONE_KEY_BITS   0
 #define REST_OF_HIGH_OK       0
+#define VECTOR_FLIP           0
 #define HIGH_ALONE_VALUE_BITS 4
 #define SUMS_AT_MOST          8
 #define SUMS_AT_ONCE          8

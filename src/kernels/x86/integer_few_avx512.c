@@ -3,20 +3,28 @@
 #include <string.h>
 
 #include "kernels/simd/avx512.h"
+#include "kernels/x86/integer_eight.h"
 #include "kernels/x86/integer_unpack.h"
 
 #define INTEGER_FEW_FILL snug_integer_few_fill_avx512
 
-/* Sums of four products; `w` is 0 to 255. */
-KERNEL_INLINE __m256i dot_unsigned(__m256i w, __m256i x)
+KERNEL_INLINE v8 sums_of_four(__m256i w, __m256i x)
 {
-    return _mm256_dpbusd_epi32(_mm256_setzero_si256(), w, x);
+    return _mm256_cvtepi32_ps(_mm256_dpbusd_epi32(_mm256_setzero_si256(), w, x));
+}
+
+/* Sums of four products; `w` is 0 to 255. */
+KERNEL_INLINE v8 dot_unsigned(const int8_t *w, const int8_t *x)
+{
+    return sums_of_four(load_weights(w), load_token(x));
 }
 
 /* The same; `w` is -128 to 127 and gives its sign to `x`. */
-KERNEL_INLINE __m256i dot_signed(__m256i w, __m256i x)
+KERNEL_INLINE v8 dot_signed(const int8_t *w, const int8_t *x)
 {
-    return dot_unsigned(_mm256_abs_epi8(w), _mm256_sign_epi8(x, w));
+    const __m256i weights = load_weights(w);
+
+    return sums_of_four(_mm256_abs_epi8(weights), _mm256_sign_epi8(load_token(x), weights));
 }
 
 #include "kernels/body/integer_few.inc"
