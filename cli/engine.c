@@ -78,9 +78,9 @@ cli_exit cli_engine_open(cli_engine *engine, const cli_options *options)
                                    "--no-adaptive-memory");
     cli_cache_file_adopt(engine);
     if (options->cpu && !snug_cpu_level_parse(&model.cpu, options->cpu))
-        return cli_fail(CLI_USAGE, "--cpu takes auto, c, avx2, avx512 or avx512bf16, not \"%s\"",
+        return cli_fail(CLI_USAGE, "--cpu takes auto, c, avx2, avx512, avx512bf16, neon or i8mm, not \"%s\"",
                         options->cpu);
-    if (model.cpu > snug_cpu_detect())
+    if (model.cpu != SNUG_CPU_AUTO && !snug_cpu_has(model.cpu))
         return cli_fail(CLI_USAGE, "--cpu %s: this machine cannot do that; its best is %s", options->cpu,
                         snug_cpu_level_name(snug_cpu_detect()));
     return open_model(engine, &model);

@@ -172,7 +172,8 @@ void cli_help_completion(FILE *out)
           "    --model | -m | --prompt-ids | --ids | --out | --batch)\n"
           "        COMPREPLY=($(compgen -f -- \"$word\")); return ;;\n"
           "    --cpu)\n"
-          "        COMPREPLY=($(compgen -W 'auto c avx2 avx512 avx512bf16' -- \"$word\")); return ;;\n"
+          "        COMPREPLY=($(compgen -W 'auto c avx2 avx512 avx512bf16 neon i8mm' -- "
+          "\"$word\")); return ;;\n"
           "    esac\n"
           "    case $command in\n",
           out);

@@ -44,12 +44,26 @@ static void fill_x86(snug_kernels *kernels)
 }
 #endif
 
+#ifdef SNUG_KERNELS_ARM
+static void fill_arm(snug_kernels *kernels)
+{
+    if (kernels->level < SNUG_CPU_NEON) /* before Cortex-A75 (2017): no dot products */
+        return;
+    snug_attend_fill_neon(kernels);
+    snug_matmul_fill_neon(kernels);
+    snug_plain_fill_neon(kernels);
+    if (!kernels->exact) {
+        snug_attend_coded_fill_neon(kernels);
+        snug_integer_few_fill_neon(kernels);
+        snug_integer_many_fill_neon(kernels);
+    }
+}
+#endif
+
 void snug_kernels_init(snug_kernels *kernels, snug_cpu_level level, bool exact)
 {
-    const snug_cpu_level machine = snug_cpu_detect();
-
-    if (level == SNUG_CPU_AUTO || level > machine)
-        level = machine;
+    if (!snug_cpu_has(level))
+        level = snug_cpu_detect();
     *kernels = (snug_kernels){ .level = level, .exact = exact };
 
     snug_attend_fill_c(kernels);
@@ -59,5 +73,8 @@ void snug_kernels_init(snug_kernels *kernels, snug_cpu_level level, bool exact)
     snug_unpack_fill_c(kernels);
 #ifdef SNUG_KERNELS_X86
     fill_x86(kernels);
+#endif
+#ifdef SNUG_KERNELS_ARM
+    fill_arm(kernels);
 #endif
 }

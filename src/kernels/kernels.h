@@ -154,8 +154,8 @@ typedef struct snug_kernels {
 } snug_kernels;
 
 /*
- * Fill the table for `level` (SNUG_CPU_AUTO: the best of this machine; a level above the machine's is
- * lowered to it). With `exact` the matmuls take f32 activations only.
+ * Fill the table for `level` (SNUG_CPU_AUTO: the best of this machine; so is a level that the machine has
+ * not). With `exact` the matmuls take f32 activations only.
  */
 void snug_kernels_init(snug_kernels *kernels, snug_cpu_level level, bool exact);
 

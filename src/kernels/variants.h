@@ -35,4 +35,11 @@ void snug_integer_few_fill_avx512(snug_kernels *kernels);
 void snug_integer_many_fill_avx2(snug_kernels *kernels);
 void snug_integer_many_fill_avx512(snug_kernels *kernels);
 
+void snug_attend_fill_neon(snug_kernels *kernels);
+void snug_attend_coded_fill_neon(snug_kernels *kernels);
+void snug_matmul_fill_neon(snug_kernels *kernels);
+void snug_plain_fill_neon(snug_kernels *kernels);
+void snug_integer_few_fill_neon(snug_kernels *kernels);
+void snug_integer_many_fill_neon(snug_kernels *kernels);
+
 #endif /* SNUG_SRC_KERNELS_VARIANTS_H */

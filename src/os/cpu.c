@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * cpu.c - snug/cpu.h. A processor that has an instruction is not enough: the system must also save its
- * registers at a thread switch, which XCR0 tells (Intel SDM volume 1, 14.3 and 15.2).
+ * registers at a thread switch, which XCR0 tells (Intel SDM volume 1, 14.3 and 15.2). On arm64 the system
+ * itself says what programs may use, in the auxiliary vector (Linux, arch/arm64/elf_hwcaps.rst).
  */
 #include <snug/cpu.h>
 
@@ -9,10 +10,20 @@
 
 #if defined(__x86_64__)
 #    include <cpuid.h>
+#elif defined(__aarch64__)
+#    include <sys/auxv.h>
 #endif
 
-/* Indexed by snug_cpu_level. */
-static const char *const level_names[] = { "auto", "c", "avx2", "avx512", "avx512bf16" };
+/* NULL where there is no such level. */
+static const char *const level_names[] = {
+    [SNUG_CPU_AUTO] = "auto",
+    [SNUG_CPU_C] = "c",
+    [SNUG_CPU_AVX2] = "avx2",
+    [SNUG_CPU_AVX512] = "avx512",
+    [SNUG_CPU_AVX512BF16] = "avx512bf16",
+    [SNUG_CPU_NEON] = "neon",
+    [SNUG_CPU_I8MM] = "i8mm",
+};
 
 #define LEVEL_COUNT (sizeof level_names / sizeof level_names[0])
 
@@ -20,13 +31,13 @@ const char *snug_cpu_level_name(snug_cpu_level level)
 {
     size_t number = (size_t)level;
 
-    return number < LEVEL_COUNT ? level_names[number] : "unknown";
+    return number < LEVEL_COUNT && level_names[number] ? level_names[number] : "unknown";
 }
 
 bool snug_cpu_level_parse(snug_cpu_level *level_out, const char *name)
 {
     for (size_t i = 0; i < LEVEL_COUNT; i++) {
-        if (strcmp(name, level_names[i]) == 0) {
+        if (level_names[i] && strcmp(name, level_names[i]) == 0) {
             *level_out = (snug_cpu_level)i;
             return true;
         }
@@ -90,6 +101,24 @@ snug_cpu_level snug_cpu_detect(void)
     return SNUG_CPU_AVX512BF16;
 }
 
+#elif defined(__aarch64__)
+
+/* Bits of AT_HWCAP and AT_HWCAP2; C libraries before glibc 2.30 have no names for the later ones. */
+enum {
+    HAS_ASIMD = 1u << 1,
+    HAS_DOT_PRODUCT = 1u << 20, /* FEAT_DotProd: SDOT */
+    HAS_I8MM = 1u << 13,        /* FEAT_I8MM: SMMLA, USDOT; in AT_HWCAP2 */
+};
+
+snug_cpu_level snug_cpu_detect(void)
+{
+    const unsigned long has = getauxval(AT_HWCAP);
+
+    if (!(has & HAS_ASIMD) || !(has & HAS_DOT_PRODUCT))
+        return SNUG_CPU_C;
+    return getauxval(AT_HWCAP2) & HAS_I8MM ? SNUG_CPU_I8MM : SNUG_CPU_NEON;
+}
+
 #else
 
 snug_cpu_level snug_cpu_detect(void)
@@ -98,3 +127,11 @@ snug_cpu_level snug_cpu_detect(void)
 }
 
 #endif
+
+bool snug_cpu_has(snug_cpu_level level)
+{
+    const snug_cpu_level best = snug_cpu_detect();
+
+    /* The levels of a chain have numbers that share all but the last four bits. */
+    return level == SNUG_CPU_C || (level > SNUG_CPU_C && level <= best && (level | 15) == (best | 15));
+}

@@ -126,10 +126,16 @@ static inline uint64_t ulps_between(float a, float b)
     return (uint64_t)(left > right ? left - right : right - left);
 }
 
+/* Every level of this machine from `first` on. */
+#define EACH_LEVEL(level, first)                                                                             \
+    for (int level = (first); level <= (int)snug_cpu_detect(); level++)                                      \
+        if (snug_cpu_has((snug_cpu_level)level))
+
 /* Calls `check` with the table of every level of this machine, exact or not. */
 static inline void for_each_level(void (*check)(const snug_kernels *kernels))
 {
-    for (int level = SNUG_CPU_C; level <= (int)snug_cpu_detect(); level++) {
+    EACH_LEVEL(level, SNUG_CPU_C)
+    {
         for (int exact = 0; exact < 2; exact++) {
             snug_kernels kernels;
 

@@ -354,7 +354,8 @@ static void check_answers(const problem *p, const snug_matmul *matmul, size_t to
 static void for_each_product(const problem *p,
                              void (*check)(const problem *p, const snug_matmul *matmul, size_t tokens_max))
 {
-    for (int level = SNUG_CPU_AVX2; level <= (int)snug_cpu_detect(); level++) {
+    EACH_LEVEL(level, SNUG_CPU_C + 1)
+    {
         snug_kernels kernels;
 
         snug_kernels_init(&kernels, (snug_cpu_level)level, false);
@@ -499,7 +500,8 @@ static void keeps_nans_where_they_are(void **state)
 static void rounds_activations_only_if_not_exact(void **state)
 {
     (void)state;
-    for (int level = SNUG_CPU_AVX2; level <= (int)snug_cpu_detect(); level++) {
+    EACH_LEVEL(level, SNUG_CPU_C + 1)
+    {
         snug_kernels fast;
         snug_kernels exact;
 

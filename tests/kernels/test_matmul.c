@@ -200,7 +200,8 @@ static void check_problem(const problem *p, const snug_kernels *kernels)
 
 static void check_at_all_levels(const problem *p)
 {
-    for (int level = SNUG_CPU_C; level <= (int)snug_cpu_detect(); level++) {
+    EACH_LEVEL(level, SNUG_CPU_C)
+    {
         snug_kernels kernels;
 
         snug_kernels_init(&kernels, (snug_cpu_level)level, false);
@@ -263,7 +264,8 @@ static void agrees_with_double_for_512_tokens(void **state)
     for (size_t t = 0; t < sizeof types / sizeof *types; t++) {
         problem p = create(types[t], 33, 96, 512, VALUES_NORMAL);
 
-        for (int level = SNUG_CPU_C; level <= (int)snug_cpu_detect(); level++) {
+        EACH_LEVEL(level, SNUG_CPU_C)
+        {
             snug_kernels kernels;
 
             snug_kernels_init(&kernels, (snug_cpu_level)level, false);
@@ -353,7 +355,8 @@ static void keeps_infinities_and_nans_where_they_are(void **state)
 static void exact_mode_rounds_no_activation(void **state)
 {
     (void)state;
-    for (int level = SNUG_CPU_C; level <= (int)snug_cpu_detect(); level++) {
+    EACH_LEVEL(level, SNUG_CPU_C)
+    {
         snug_kernels kernels;
 
         snug_kernels_init(&kernels, (snug_cpu_level)level, true);
@@ -365,15 +368,17 @@ static void exact_mode_rounds_no_activation(void **state)
     }
 }
 
-static void lowers_a_level_above_the_machine(void **state)
+static void takes_the_best_level_for_one_that_the_machine_has_not(void **state)
 {
     snug_kernels kernels;
 
     (void)state;
     snug_kernels_init(&kernels, SNUG_CPU_AUTO, false);
     assert_int_equal(kernels.level, snug_cpu_detect());
-    snug_kernels_init(&kernels, SNUG_CPU_AVX512BF16, false);
-    assert_true(kernels.level <= snug_cpu_detect());
+    for (int level = SNUG_CPU_AVX2; level <= SNUG_CPU_I8MM; level++) {
+        snug_kernels_init(&kernels, (snug_cpu_level)level, false);
+        assert_int_equal(kernels.level, snug_cpu_has((snug_cpu_level)level) ? level : (int)snug_cpu_detect());
+    }
 }
 
 int main(void)
@@ -386,7 +391,7 @@ int main(void)
         cmocka_unit_test(gives_the_same_bits_for_every_split),
         cmocka_unit_test(keeps_infinities_and_nans_where_they_are),
         cmocka_unit_test(exact_mode_rounds_no_activation),
-        cmocka_unit_test(lowers_a_level_above_the_machine),
+        cmocka_unit_test(takes_the_best_level_for_one_that_the_machine_has_not),
     };
 
     return cmocka_run_group_tests_name("kernels: matmul", tests, NULL, NULL);

@@ -15,6 +15,10 @@
 #include <time.h>
 #include <unistd.h>
 
+#if defined(__aarch64__)
+#    include <sys/auxv.h>
+#endif
+
 #include <cmocka.h>
 
 #include "os/machine.h"
@@ -41,6 +45,7 @@ static uint64_t read_line(const char *path, const char *key)
     return kilobytes * 1024;
 }
 
+#if !defined(__aarch64__)
 static bool has_flag(const char *flag)
 {
     FILE *file = fopen("/proc/cpuinfo", "r");
@@ -88,20 +93,60 @@ static void detects_what_the_kernel_lists(void **state)
         expected = SNUG_CPU_AVX512BF16;
     assert_string_equal(snug_cpu_level_name(snug_cpu_detect()), snug_cpu_level_name(expected));
 }
+#else
+/* The same question to the processor's identification registers, which the kernel lets programs read. */
+static void detects_what_the_kernel_lists(void **state)
+{
+    snug_cpu_level expected = SNUG_CPU_C;
+    uint64_t instructions0;
+    uint64_t instructions1;
+
+    (void)state;
+    if (!(getauxval(AT_HWCAP) & 1u << 11)) { /* HWCAP_CPUID */
+        print_message("the kernel keeps the identification registers to itself\n");
+        skip();
+    }
+    __asm__ volatile("mrs %0, id_aa64isar0_el1" : "=r"(instructions0));
+    __asm__ volatile("mrs %0, id_aa64isar1_el1" : "=r"(instructions1));
+    if (instructions0 >> 44 & 15) /* DP */
+        expected = instructions1 >> 52 & 15 ? SNUG_CPU_I8MM : SNUG_CPU_NEON;
+    assert_string_equal(snug_cpu_level_name(snug_cpu_detect()), snug_cpu_level_name(expected));
+}
+#endif
+
+static void has_the_levels_up_to_its_best_one(void **state)
+{
+    (void)state;
+    assert_true(snug_cpu_has(SNUG_CPU_C));
+    assert_true(snug_cpu_has(snug_cpu_detect()));
+    assert_false(snug_cpu_has(SNUG_CPU_AUTO));
+#if defined(__aarch64__)
+    assert_false(snug_cpu_has(SNUG_CPU_AVX2));
+    assert_true(snug_cpu_detect() < SNUG_CPU_NEON || snug_cpu_has(SNUG_CPU_NEON));
+#else
+    assert_false(snug_cpu_has(SNUG_CPU_NEON));
+    assert_true(snug_cpu_detect() < SNUG_CPU_AVX2 || snug_cpu_has(SNUG_CPU_AVX2));
+#endif
+    assert_false(snug_cpu_has((snug_cpu_level)((int)snug_cpu_detect() + 1)));
+}
 
 static void parses_every_level_name(void **state)
 {
     snug_cpu_level level = SNUG_CPU_C;
 
     (void)state;
-    for (int i = SNUG_CPU_AUTO; i <= SNUG_CPU_AVX512BF16; i++) {
+    for (int i = SNUG_CPU_AUTO; i <= SNUG_CPU_I8MM; i++) {
+        if (i > SNUG_CPU_AVX512BF16 && i < SNUG_CPU_NEON) {
+            assert_string_equal(snug_cpu_level_name((snug_cpu_level)i), "unknown");
+            continue;
+        }
         assert_true(snug_cpu_level_parse(&level, snug_cpu_level_name((snug_cpu_level)i)));
         assert_int_equal(level, i);
     }
     assert_false(snug_cpu_level_parse(&level, "AVX2"));
     assert_false(snug_cpu_level_parse(&level, ""));
     assert_false(snug_cpu_level_parse(&level, "avx"));
-    assert_int_equal(level, SNUG_CPU_AVX512BF16); /* left alone */
+    assert_int_equal(level, SNUG_CPU_I8MM); /* left alone */
 }
 
 static void knows_the_processor(void **state)
@@ -229,6 +274,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(detects_what_the_kernel_lists),
+        cmocka_unit_test(has_the_levels_up_to_its_best_one),
         cmocka_unit_test(parses_every_level_name),
         cmocka_unit_test(knows_the_processor),
         cmocka_unit_test(has_a_clock_that_moves_forward),
