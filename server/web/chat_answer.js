@@ -2,11 +2,12 @@
 // chat_answer.js - one answer while it is written: asks for it, adds what comes to its message, notices what
 // happens to memory meanwhile, can be stopped, and goes on when another conversation is looked at.
 
-import { ApiError, streamChat } from "/web/api.js";
+import { ApiError, LostError, streamChat } from "/web/api.js";
 import { noticeMessage, requestOf } from "/web/conversation.js";
 import * as format from "/web/format.js";
 
 const SAVE_MS = 500;
+const LEAVING_MS = 250;
 
 // Events: "change" (the message or its waiting text changed), "notice" (detail: a message that was added),
 // "end".
@@ -43,6 +44,9 @@ export class Answer extends EventTarget {
             if (result.model) message.model = result.model;
             this.#addMissing(result.snug?.relief || []);
         } catch (error) {
+            // When a page is closed its connections break first. Only if it is still there a moment later
+            // was it the server; else the message is kept as it is, half written.
+            if (error instanceof LostError) await new Promise((resolve) => setTimeout(resolve, LEAVING_MS));
             this.#fail(error);
         }
         this.#abort.abort(); // no more events

@@ -22,6 +22,8 @@ export const parameterList = [
         help: "The answer stops after so many tokens, and says that it did." },
     { name: "seed", where: "request", label: "Seed", least: 0, most: 4294967295, step: 1,
         help: "The same seed gives the same answer." },
+    { name: "repetition_penalty", where: "snug", label: "Repetition penalty", least: 0.1, most: 2, step: 0.05,
+        help: "More than 1: words that were said recently become less likely." },
     { name: "context", where: "snug", label: "Context", unit: "tokens", least: 16, most: 1000000, step: 1,
         help: "Most tokens of conversation and answer; memory is planned for so many." },
     { name: "kv_bits", where: "snug", label: "Cache bits",

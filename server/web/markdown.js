@@ -112,7 +112,7 @@ function parseCode(lines, start) {
     while (end < lines.length && !closing.test(lines[end])) end++;
     const strip = new RegExp(`^ {0,${indent.length}}`);
     const code = lines.slice(start + 1, end).map((line) => line.replace(strip, ""));
-    const language = info.trim().split(/\s/)[0];
+    const language = info.trim();
     return { type: "code", language, lines: code, end: Math.min(end + 1, lines.length) };
 }
 
@@ -218,8 +218,14 @@ function parseTable(lines, start) {
     const rows = [];
     let end = start + 2;
     for (; end < lines.length && !isBlank(lines[end]) && !interrupts(lines[end]); end++)
-        rows.push(cellsOf(lines[end]).concat(Array(head.length).fill("")).slice(0, head.length));
+        rows.push(fit(cellsOf(lines[end]), head.length));
     return { type: "table", head, align, rows, end };
+}
+
+// As many cells as there are columns. What is too much is kept in the last.
+function fit(cells, count) {
+    if (cells.length > count) return [...cells.slice(0, count - 1), cells.slice(count - 1).join(" | ")];
+    return [...cells, ...Array(count - cells.length).fill("")];
 }
 
 // What begins a block of its own even without an empty line before it.

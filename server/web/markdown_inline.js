@@ -5,6 +5,8 @@
 
 import { element } from "/web/dom.js";
 
+const DEEPEST = 40; // emphasis within emphasis, pictures within pictures: what is deeper is text
+
 const PLAIN = /[^\\`*_~[\]!<&\n]+/y;
 // (address "title") behind a link's text, and <address>. Bounded, so that hostile text costs little.
 const TARGET = "(?:<([^<>\\n]{0,2000})>|([^\\s()<>]*(?:\\([^\\s()]*\\)[^\\s()]*)*))";
@@ -52,6 +54,7 @@ class Inline {
         this.brackets = [];  // open ones: {node, isImage, isActive, delimiter}
         this.delimiter = null; // the newest run of * _ ~ that may still open or close
         this.lastTicks = null;
+        this.depths = new WeakMap(); // of elements that hold others
     }
 
     run() {
@@ -173,8 +176,9 @@ class Inline {
 
     close() {
         this.at++;
+        const isTooDeep = this.brackets.length > DEEPEST;
         const bracket = this.brackets.pop();
-        const target = bracket?.isActive ? this.match(DESTINATION) : null;
+        const target = bracket?.isActive && !isTooDeep ? this.match(DESTINATION) : null;
         const href = target ? safeAddress(target[1] ?? target[2]) : null;
         if (!href) {
             this.put("]");
@@ -257,9 +261,17 @@ class Inline {
         const used = isDouble ? 2 : 1;
         const name = closer.c === "~" ? "del" : isDouble ? "strong" : "em";
         const wrapper = element(name);
+        const depth = this.depthBetween(opener.node, closer.node) + 1;
+        while (closer.previous !== opener) this.drop(closer.previous);
+        if (depth > DEEPEST) {
+            const { next } = closer;
+            this.drop(opener);
+            this.drop(closer);
+            return next;
+        }
+        this.depths.set(wrapper, depth);
         while (opener.node.nextSibling !== closer.node) wrapper.append(opener.node.nextSibling);
         opener.node.after(wrapper);
-        while (closer.previous !== opener) this.drop(closer.previous);
         for (const run of [opener, closer]) {
             run.count -= used;
             run.node.data = run.node.data.slice(used);
@@ -271,6 +283,13 @@ class Inline {
             this.drop(run);
         }
         return next;
+    }
+
+    depthBetween(first, last) {
+        let depth = 0;
+        for (let node = first.nextSibling; node !== last; node = node.nextSibling)
+            depth = Math.max(depth, this.depths.get(node) || 0);
+        return depth;
     }
 
     drop(run) {
