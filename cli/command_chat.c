@@ -84,7 +84,8 @@ static void on_relief(void *user, const snug_relief_event *event)
 {
     chat *talk = user;
 
-    cli_report_relief(&talk->relief, event, talk->options->quiet);
+    if (event->step != SNUG_RELIEF_MODEL) /* which is announced as the move that it is */
+        cli_report_relief(&talk->relief, event, talk->options->quiet);
 }
 
 static void on_pressure(void *user, const snug_pressure_reading *reading)

@@ -178,9 +178,10 @@ SNUG_API const snug_message *snug_conversation_messages(const snug_conversation 
 /*
  * Answer the messages, and add what was answered (whole, or as far as it came when the caller stopped it) as
  * the assistant's. Callbacks and results are those of snug_session_generate(), summed up where the answer was
- * written by more than one model. An answer that is running moves to a smaller model when memory is
- * critical and nothing else helps, if that is allowed, and goes on there; before an answer begins the
- * conversation moves back to the model it had, once there has been room for it for a while.
+ * written by more than one model. An answer that is running moves to a smaller model when memory is critical
+ * and nothing else helps, if that is allowed, and goes on there: a step of relief, SNUG_RELIEF_MODEL. Before
+ * an answer begins the conversation moves back to the model it had, once there has been room for it for a
+ * while.
  *
  * Errors: those of rendering, encoding and generating; FULL: nothing was computed. No message was added; what
  * there is of the answer is the session's (snug_session_unfinished()).

@@ -45,12 +45,51 @@ static void on_pressure(void *user, const snug_pressure_reading *reading)
         asked->on_pressure(asked->user, reading);
 }
 
-static void on_relief(void *user, const snug_relief_event *event)
+static void tell_relief(const snug_conversation *conversation, const snug_relief_event *event)
 {
-    const snug_conversation *conversation = user;
-
     if (conversation->asked->on_relief)
         conversation->asked->on_relief(conversation->asked->user, event);
+}
+
+/* That nothing is left is not the end where a smaller model may go on. */
+static void on_relief(void *user, const snug_relief_event *event)
+{
+    snug_conversation *conversation = user;
+
+    if (event->step == SNUG_RELIEF_SUSPEND && conversation->smaller_count > 0) {
+        conversation->has_last_event = true;
+        conversation->last_event = *event;
+        return;
+    }
+    tell_relief(conversation, event);
+}
+
+/* A smaller model goes on: the step of relief that this was. */
+static void tell_model_step(snug_conversation *conversation, const snug_switch_report *report)
+{
+    const snug_relief_event *last = &conversation->last_event;
+    const uint64_t returned =
+        report->before_bytes > report->after_bytes ? report->before_bytes - report->after_bytes : 0;
+    snug_memory_limits limits;
+
+    snug_memory_read_limits(&limits, conversation->memory);
+    tell_relief(conversation,
+                &(snug_relief_event){
+                    .struct_size = sizeof(snug_relief_event),
+                    .step = SNUG_RELIEF_MODEL,
+                    .reason = conversation->has_last_event ? last->reason : SNUG_RELIEF_PRESSURE,
+                    .level = conversation->has_last_event ? last->level : SNUG_PRESSURE_CRITICAL,
+                    .promised_bytes = returned,
+                    .returned_bytes = returned,
+                    .used_before_bytes = report->before_bytes,
+                    .used_after_bytes = report->after_bytes,
+                    .limit_bytes = limits.hard_bytes,
+                    .duration_ns = report->duration_ns,
+                    .tokens = report->tokens,
+                    .key_bits = report->plan.kv.key.bits ? report->plan.kv.key.bits : 16,
+                    .value_bits = report->plan.kv.value.bits ? report->plan.kv.value.bits : 16,
+                    .prefill_chunk = report->plan.prefill_chunk,
+                });
 }
 
 static void on_recompute(void *user, const snug_recompute *recompute)
@@ -213,15 +252,22 @@ static bool goes_on(snug_conversation *conversation, snug_status status, snug_un
 {
     const bool is_wanted = conversation->wants_smaller && status == SNUG_OK;
 
+    snug_switch_report report;
+
     *has_moved_out = false;
     conversation->wants_smaller = false;
     if (conversation->is_stopped || (!is_wanted && !is_memory_out(status)) ||
         !read_left(left, conversation, status))
         return false;
-    if (conversation->smaller_count > 0 && snug_conversation_fall(conversation)) {
+    if (conversation->smaller_count > 0 && snug_conversation_fall(conversation, &report)) {
         *has_moved_out = true;
+        tell_model_step(conversation, &report);
+        conversation->has_last_event = false;
         return true;
     }
+    if (conversation->has_last_event)
+        tell_relief(conversation, &conversation->last_event);
+    conversation->has_last_event = false;
     snug_fall_stays(&conversation->fall, snug_os_clock_ns());
     return is_wanted && conversation->session;
 }
@@ -254,6 +300,8 @@ static snug_status write_answer(snug_generate_result *result, snug_conversation 
 static void end(snug_conversation *conversation)
 {
     conversation->asked = NULL;
+    conversation->idle_ns = snug_os_clock_ns();
+    conversation->has_last_event = false;
     conversation->is_stopped = conversation->wants_smaller = false;
 }
 

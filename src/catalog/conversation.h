@@ -57,6 +57,7 @@ struct snug_conversation {
     size_t smaller_count;
     bool is_smaller_known;
     uint64_t look_ns; /* when moving back was last thought of */
+    uint64_t idle_ns; /* since when nothing is asked */
 
     /* The answer that is written. */
     snug_buffer answer;
@@ -64,6 +65,8 @@ struct snug_conversation {
     snug_status answer_status;          /* why its text could not be kept */
     bool is_stopped;                    /* by the caller */
     bool wants_smaller;                 /* stop: a smaller model is to go on */
+    bool has_last_event;                /* that nothing is left to give back: told if nobody goes on */
+    snug_relief_event last_event;
 };
 
 /* The messages as ids of `text`, behind them an opened answer that begins with `begun` (NULL: no answer is
@@ -83,7 +86,7 @@ SNUG_MUST_CHECK snug_status snug_conversation_move(snug_switch_report *report_ou
                                                    const snug_switch_options *options, snug_error *error);
 
 /* To the largest of the smaller models that fits; false when none does (fallback.c). */
-SNUG_MUST_CHECK bool snug_conversation_fall(snug_conversation *conversation);
+SNUG_MUST_CHECK bool snug_conversation_fall(snug_conversation *conversation, snug_switch_report *report_out);
 /* Whether it may, by its options or the strategy. */
 bool snug_conversation_may_switch(const snug_conversation *conversation);
 /* While it is calm: which models are smaller. */

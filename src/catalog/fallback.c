@@ -99,25 +99,24 @@ static void announce(const snug_conversation *conversation, const snug_switch_re
         conversation->options.on_switch(conversation->options.user, report);
 }
 
-bool snug_conversation_fall(snug_conversation *conversation)
+bool snug_conversation_fall(snug_conversation *conversation, snug_switch_report *report_out)
 {
     const snug_switch_options options = { .struct_size = sizeof options };
     const size_t count = conversation->smaller_count;
     char home[CONVERSATION_NAME_BYTES];
-    snug_switch_report report;
 
     memcpy(home, conversation->home[0] ? conversation->home : conversation->name, sizeof home);
     for (size_t i = 0; i < count; i++) {
         const catalog_smaller smaller = conversation->smaller[i];
         snug_error error = { SNUG_OK, "" };
 
-        if (snug_conversation_move(&report, conversation, smaller.path, smaller.name, SNUG_SWITCH_PRESSURE,
+        if (snug_conversation_move(report_out, conversation, smaller.path, smaller.name, SNUG_SWITCH_PRESSURE,
                                    &options, &error) != SNUG_OK)
             continue;
         memcpy(conversation->home, home, sizeof home);
         snug_fall_fell(&conversation->fall, snug_os_clock_ns());
         snug_conversation_list_smaller(conversation);
-        announce(conversation, &report);
+        announce(conversation, report_out);
         return true;
     }
     return false;
@@ -138,7 +137,9 @@ bool snug_conversation_return(snug_conversation *conversation)
         return false;
     conversation->look_ns = now;
     snug_memory_read_state(&state, conversation->memory);
-    snug_fall_see(&conversation->fall, now, state.pressure);
+    /* Nobody has looked since the last answer ended: as long as that it may have been so. */
+    snug_fall_see(&conversation->fall, state.pressure <= SNUG_PRESSURE_MEDIUM ? conversation->idle_ns : now,
+                  state.pressure);
     if (!snug_fall_may_climb(&conversation->fall, now))
         return false;
     memcpy(home, conversation->home, sizeof home);

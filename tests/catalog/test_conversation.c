@@ -500,6 +500,7 @@ static void each_family_reads_it_by_its_own_template(void **state)
 typedef struct story {
     rig *r;
     uint32_t tokens;
+    uint32_t model_steps;
     uint32_t lower_at; /* then the limit is lowered to what its cache alone takes */
     char text[4096];
     size_t bytes;
@@ -524,6 +525,19 @@ static bool tell(void *user, uint32_t id, const char *text, size_t bytes)
     return true;
 }
 
+static void note_relief(void *user, const snug_relief_event *event)
+{
+    story *s = user;
+
+    assert_int_not_equal(event->step, SNUG_RELIEF_SUSPEND); /* it is not the end */
+    if (event->step != SNUG_RELIEF_MODEL)
+        return;
+    s->model_steps++;
+    assert_true(event->returned_bytes > 0);
+    assert_int_equal(event->used_before_bytes - event->used_after_bytes, event->returned_bytes);
+    assert_int_equal(event->reason, SNUG_RELIEF_LIMIT);
+}
+
 /* A limit that is lowered below what the model's session needs at least: the smaller one ends the answer. */
 static void a_smaller_model_ends_the_answer(void **state)
 {
@@ -543,6 +557,7 @@ static void a_smaller_model_ends_the_answer(void **state)
                                             .ignore_eos = true,
                                             .sample = { .struct_size = sizeof options.sample },
                                             .on_token = tell,
+                                            .on_relief = note_relief,
                                             .user = &s };
     snug_generate_result result = { .struct_size = sizeof result };
     snug_error error = { SNUG_OK, "" };
@@ -565,6 +580,7 @@ static void a_smaller_model_ends_the_answer(void **state)
         fail_msg("%s", error.text);
     assert_int_equal(r.moves, 1);
     assert_int_equal(r.last.reason, SNUG_SWITCH_PRESSURE);
+    assert_int_equal(s.model_steps, 1);
     assert_string_equal(snug_conversation_model(r.conversation), "mini");
     assert_int_equal(result.generated_tokens, 100);
     message = snug_conversation_messages(r.conversation, &count);

@@ -253,7 +253,7 @@ static snug_status play_round(told *out, const rig *r, const talk *t, int round,
 static void play(told *out, const rig *r)
 {
     snug_error error = { SNUG_ERR_NO_MEMORY, "" };
-    talk t = { NULL };
+    talk t = { .memory = NULL };
     snug_status status = talk_open(&t, r->kept, &error);
 
     for (int round = 0; round < ROUNDS && status == SNUG_OK; round++) {
@@ -310,7 +310,7 @@ static void compare_with_a_fresh_one(const told *seen, const rig *r, int round, 
     snug_message messages[MESSAGES];
     snug_error error = { SNUG_OK, "" };
     char answer[TEXT_BYTES];
-    talk t = { NULL };
+    talk t = { .memory = NULL };
 
     for (int i = 0; i < last; i++) {
         messages[2 * i] = (snug_message){ "user", r->question[i] };
