@@ -245,8 +245,7 @@ typedef struct snug_kv_target {
  *
  * Cost: down to 4 bits planes of bits are given back, without reading or writing one. From 4 bits or more to
  * fewer each tile is repacked once, in place: on top that takes memory for about one tile of one side.
- * Errors: ARGUMENT; UNSUPPORTED (affine codes do not nest; older tokens only, in pages that a fork shares, as
- * a cache of several widths cannot be forked); OVER_LIMIT, NO_MEMORY: layers before the one that
+ * Errors: ARGUMENT; UNSUPPORTED (affine codes do not nest); OVER_LIMIT, NO_MEMORY: layers before the one that
  * failed have changed, that one perhaps down to 4 bits, and the cache is valid.
  */
 SNUG_API SNUG_MUST_CHECK snug_status snug_kv_demote(snug_kv *kv, const snug_kv_target *target,

@@ -59,9 +59,12 @@ static snug_status repack_tile(snug_kv_side *side, uint32_t tile, uint32_t bits,
         const snug_codes_plane plane = (snug_codes_plane)i;
         const size_t bytes = side->kv_head_count * snug_codes_plane_bytes(plane, side->head_dim);
 
-        if (snug_codes_has_plane(bits, plane))
-            SNUG_TRY(snug_arena_commit_range(&side->plane[i], place * bytes, (place + 1) * bytes,
-                                             "repacking the attention cache", error));
+        if (!snug_codes_has_plane(bits, plane))
+            continue;
+        SNUG_TRY(snug_arena_own(&side->plane[i], place * bytes, (place + 1) * bytes,
+                                snug_kv_unit_bytes(bytes), "repacking the attention cache", error));
+        SNUG_TRY(snug_arena_commit_range(&side->plane[i], place * bytes, (place + 1) * bytes,
+                                         "repacking the attention cache", error));
     }
     for (uint32_t head = 0; head < side->kv_head_count; head++) {
         snug_codes_tile codes = { { NULL } };
@@ -95,6 +98,26 @@ static snug_status repack(const snug_kv_store *store, snug_kv_side *side, snug_k
     return SNUG_OK;
 }
 
+/* Whether another cache has pages of this side, too (fork.c). */
+static bool shares_pages(const snug_kv_side *side)
+{
+    snug_kv_arena arenas[SNUG_KV_ARENAS_MAX];
+    const int count = snug_kv_side_arenas(arenas, side);
+    bool shares = false;
+
+    for (int i = 0; i < count; i++)
+        shares |= arenas[i].arena->shared != NULL;
+    return shares;
+}
+
+/* Whether what is shared of a side's codes has to be its own before it is as `as` says: of several widths in
+ * a ring nothing can be shared (fork.c). */
+static bool must_own(const snug_kv_side *side, const snug_kv_side *as)
+{
+    return side->has_codes && as->run_count > 0 && side->coded.ring_tiles != SNUG_KV_UNBOUNDED &&
+           shares_pages(side);
+}
+
 static void take_widths(snug_kv_side *side, const snug_kv_side *as)
 {
     side->coding.bits = as->coding.bits;
@@ -116,6 +139,8 @@ static snug_status demote_side(snug_kv *kv, snug_kv_store *store, snug_kv_side *
     uint32_t end = tiles.begin;
     snug_status status;
 
+    if (must_own(side, as))
+        SNUG_TRY(snug_kv_side_own_codes(side, error));
     snug_kv_side_narrow(side, bits < 4 ? 4 : bits, end_tile);
     snug_kv_store_decommit(store, kv->tiles);
     if (bits >= 4)
@@ -213,18 +238,6 @@ static void lay_out_rows(snug_kv_store *next, snug_kv_side *side, uint32_t bits,
         side->coding = (snug_kv_coding){ .format = SNUG_KV_FORMAT_F16 };
 }
 
-/* Whether another cache has pages of this side, too (fork.c). */
-static bool shares_pages(const snug_kv_side *side)
-{
-    snug_kv_arena arenas[SNUG_KV_ARENAS_MAX];
-    const int count = snug_kv_side_arenas(arenas, side);
-    bool shares = false;
-
-    for (int i = 0; i < count; i++)
-        shares |= arenas[i].arena->shared != NULL;
-    return shares;
-}
-
 /* A side as it will be, in the store as it will be: without memory. */
 static snug_status lay_out_side(snug_kv_store *next, snug_kv_side *side, uint32_t bits, uint32_t end,
                                 bool with_rows, snug_error *error)
@@ -238,11 +251,6 @@ static snug_status lay_out_side(snug_kv_store *next, snug_kv_side *side, uint32_
             SNUG_FAIL(error, SNUG_ERR_UNSUPPORTED,
                       "the %s are affine codes of %u bits, which cannot lose bits in place; planes can", name,
                       side->coding.bits);
-        if (end != SNUG_KV_UNBOUNDED && shares_pages(side))
-            SNUG_FAIL(error, SNUG_ERR_UNSUPPORTED,
-                      "the %s have older tokens in pages that another conversation shares: these cannot have "
-                      "fewer bits than newer ones; all of them can",
-                      name);
         snug_kv_side_narrow(side, bits, end);
         return SNUG_OK;
     }
@@ -277,9 +285,10 @@ static snug_status lay_out(snug_kv_store *next, const snug_kv_store *store, cons
     return SNUG_OK;
 }
 
-/* What it takes to make a side what it is in `next`, on top of what there is and before it gives. */
-static uint64_t extra_of(const snug_kv *kv, const snug_kv_store *store, const snug_kv_side *side,
-                         const snug_kv_store *next, const snug_kv_side *as)
+/* What it takes to make a side what it is in `next`, on top of what there is and before it gives: for codes
+ * in the place of rows, or of other codes. */
+static uint64_t recode_extra_of(const snug_kv *kv, const snug_kv_store *store, const snug_kv_side *side,
+                                const snug_kv_store *next, const snug_kv_side *as)
 {
     const uint64_t before = snug_kv_side_bytes(store, side, kv->tiles);
     const uint64_t after = snug_kv_side_bytes(next, as, kv->tiles);
@@ -293,12 +302,20 @@ static uint64_t extra_of(const snug_kv *kv, const snug_kv_store *store, const sn
     return snug_kv_recode_extra(as) + (after > before ? after - before : 0);
 }
 
+/* All of it. */
+static uint64_t extra_of(const snug_kv *kv, const snug_kv_store *store, const snug_kv_side *side,
+                         const snug_kv_store *next, const snug_kv_side *as)
+{
+    return recode_extra_of(kv, store, side, next, as) +
+           (must_own(side, as) ? snug_kv_side_own_codes_bytes(side) : 0);
+}
+
 static snug_status apply_side(demote_job *job, snug_kv_store *store, snug_kv_side *side,
                               const snug_kv_store *next, const snug_kv_side *as, uint32_t bits,
                               snug_error *error)
 {
     snug_kv *kv = job->kv;
-    const uint64_t extra = extra_of(kv, store, side, next, as);
+    const uint64_t extra = recode_extra_of(kv, store, side, next, as);
 
     if (as->has_codes && !side->has_codes)
         return snug_kv_recode_side(kv, store, side, as, extra, job->work, job->thread_scratch, error);
@@ -391,14 +408,35 @@ typedef struct course {
     int64_t most;
 } course;
 
+/* Bytes of a side, of which other caches may have some, too, when it is as in `next`. */
+static uint64_t held_after(const snug_kv *kv, const snug_kv_store *store, const snug_kv_side *side,
+                           const snug_kv_store *next, const snug_kv_side *as)
+{
+    const snug_kv_range repacked = tiles_to_repack(store, side, as);
+    uint64_t bytes;
+
+    /* Codes that were rows share nothing, nor do the rows that are left. */
+    if (must_own(side, as) || (as->has_codes && !side->has_codes))
+        return snug_kv_side_bytes(next, as, kv->tiles);
+    bytes = snug_kv_side_held_as(next, as, kv->tiles);
+    for (int i = SNUG_CODES_T2; i < SNUG_CODES_PLANE_COUNT && repacked.begin < repacked.end; i++) {
+        const size_t plane =
+            side->kv_head_count * snug_codes_plane_bytes((snug_codes_plane)i, side->head_dim);
+
+        if (snug_kv_side_tiles_with(as, (snug_codes_plane)i).end > 0) /* those it ends beside are copied */
+            bytes += snug_arena_own_bytes(&side->plane[i], repacked.begin * plane, repacked.end * plane,
+                                          snug_kv_unit_bytes(plane));
+    }
+    return bytes;
+}
+
 static void foresee_side(course *c, const snug_kv *kv, const snug_kv_store *store, const snug_kv_side *side,
                          const snug_kv_store *next, const snug_kv_side *as)
 {
     const int64_t peak = c->now + (int64_t)extra_of(kv, store, side, next, as);
 
     c->most = peak > c->most ? peak : c->most;
-    c->now += (int64_t)snug_kv_side_bytes(next, as, kv->tiles) -
-              (int64_t)snug_kv_side_bytes(store, side, kv->tiles);
+    c->now += (int64_t)held_after(kv, store, side, next, as) - (int64_t)snug_kv_side_committed(side);
 }
 
 snug_status snug_kv_foresee_demotion(snug_kv_demotion *demotion_out, const snug_kv *kv,

@@ -16,8 +16,7 @@
 
 /* --- what is written ------------------------------------------------------------------------------------ */
 
-/* Whole tiles that fill whole pages: what content moves by. */
-static size_t unit_bytes(size_t tile_bytes)
+size_t snug_kv_unit_bytes(size_t tile_bytes)
 {
     size_t unit = tile_bytes;
 
@@ -37,7 +36,7 @@ typedef struct own_job {
 static snug_status own_tiles(const own_job *job, const snug_kv_arena *arena, const snug_kv_places *places,
                              uint32_t first, uint32_t end)
 {
-    const size_t unit = unit_bytes(arena->tile_bytes);
+    const size_t unit = snug_kv_unit_bytes(arena->tile_bytes);
 
     if (places->ring_tiles != SNUG_KV_UNBOUNDED && end > first && end - first > places->ring_tiles)
         first = end - places->ring_tiles; /* those before them are overwritten */
@@ -67,9 +66,14 @@ static snug_status own_side(const own_job *job, const snug_kv_store *store, cons
     const int count = snug_kv_side_arenas(arenas, side);
 
     SNUG_TRY(own_tiles(job, &arenas[0], &side->exact, first, tiles));
-    for (int i = 1; i < count; i++) /* what the last of the tiles lets become codes */
-        SNUG_TRY(own_tiles(job, &arenas[i], &side->coded, store->coded_end - store->first_tiles,
-                           tiles > exact ? tiles - exact : 0));
+    for (int i = 1; i < count; i++) { /* what the last of the tiles lets become codes */
+        const uint32_t coded_first = store->coded_end - store->first_tiles;
+        const uint32_t coded_end = tiles > exact ? tiles - exact : 0;
+
+        SNUG_TRY(own_tiles(job, &arenas[i], &side->coded,
+                           (uint32_t)snug_max_size(coded_first, arenas[i].tiles.begin),
+                           (uint32_t)snug_min_size(coded_end, arenas[i].tiles.end)));
+    }
     return SNUG_OK;
 }
 
@@ -109,6 +113,33 @@ snug_status snug_kv_side_own_rows(const snug_kv_side *side, uint32_t first, uint
     return own_tiles(&job, &arenas[0], &side->exact, first, end);
 }
 
+snug_status snug_kv_side_own_codes(const snug_kv_side *side, snug_error *error)
+{
+    snug_kv_arena arenas[SNUG_KV_ARENAS_MAX];
+    const int count = snug_kv_side_arenas(arenas, side);
+
+    for (int i = 1; i < count; i++)
+        SNUG_TRY(snug_arena_own(arenas[i].arena, 0, arenas[i].arena->reserved_bytes,
+                                snug_kv_unit_bytes(arenas[i].tile_bytes),
+                                "tokens that conversations have shared", error));
+    return SNUG_OK;
+}
+
+uint64_t snug_kv_side_own_codes_bytes(const snug_kv_side *side)
+{
+    snug_kv_arena arenas[SNUG_KV_ARENAS_MAX];
+    const int count = snug_kv_side_arenas(arenas, side);
+    uint64_t bytes = 0;
+
+    for (int i = 1; i < count; i++) {
+        const snug_arena *arena = arenas[i].arena;
+        const snug_arena_range all = { 0, arena->reserved_bytes };
+
+        bytes += snug_arena_usable_bytes(arena, &all, 1) - arena->committed_bytes;
+    }
+    return bytes;
+}
+
 /* --- forking -------------------------------------------------------------------------------------------- */
 
 /* Arenas of a side that are reserved, empty or not. */
@@ -136,16 +167,23 @@ static void forget_arenas(snug_kv_side *side)
         *arenas[i].arena = (snug_arena){ .base = NULL };
 }
 
+/*
+ * Codes of several widths in a ring do not lie in one run of bytes in each plane, and as the ring turns their
+ * ends move through it: they are copied. A ring holds no more than a window. Everything else is shared.
+ */
 static snug_status fork_side(snug_kv_side *to, snug_kv_side *from, snug_error *error)
 {
+    const bool is_copied = from->run_count > 0 && from->coded.ring_tiles != SNUG_KV_UNBOUNDED;
     snug_kv_arena ours[SNUG_KV_ARENAS_MAX], theirs[SNUG_KV_ARENAS_MAX];
     const int count = all_arenas(ours, to);
 
     (void)all_arenas(theirs, from);
     for (int i = 0; i < count; i++)
-        if (theirs[i].arena->base)
-            SNUG_TRY(snug_arena_fork(ours[i].arena, theirs[i].arena, unit_bytes(theirs[i].tile_bytes), WHAT,
-                                     error));
+        if (theirs[i].arena->base && i > 0 && is_copied)
+            SNUG_TRY(snug_arena_copy(ours[i].arena, theirs[i].arena, WHAT, error));
+        else if (theirs[i].arena->base)
+            SNUG_TRY(snug_arena_fork(ours[i].arena, theirs[i].arena, snug_kv_unit_bytes(theirs[i].tile_bytes),
+                                     WHAT, error));
     return SNUG_OK;
 }
 
@@ -156,13 +194,6 @@ snug_status snug_kv_fork(snug_kv **kv_out, snug_kv *from, snug_error *error)
     snug_status status = SNUG_OK;
 
     *kv_out = NULL;
-    for (uint32_t i = 0; i < from->layer_count; i++)
-        if (from->store[i].key.run_count + from->store[i].value.run_count > 0) {
-            snug_memory_free(from->memory, kv);
-            SNUG_FAIL(error, SNUG_ERR_UNSUPPORTED,
-                      "older tokens have fewer bits than newer ones: give all of them as few, and it can be "
-                      "forked");
-        }
     if (!kv)
         return error ? error->status : SNUG_ERR_OVER_LIMIT;
     memcpy(kv, from, bytes);

@@ -271,6 +271,22 @@ uint64_t snug_kv_store_bytes(const snug_kv_store *store, uint32_t tiles)
     return bytes_of(uses, list_all(uses, store, tiles));
 }
 
+uint64_t snug_kv_side_held_as(const snug_kv_store *store, const snug_kv_side *side, uint32_t tiles)
+{
+    arena_use uses[SNUG_KV_ARENAS_MAX];
+    const int count = list_arenas(uses, store, side, tiles);
+    uint64_t bytes = bytes_of(uses, count);
+
+    for (int i = 0; i < count; i++) {
+        const range_list *list = &uses[i].list;
+
+        if (uses[i].arena->shared)
+            bytes -= snug_arena_usable_bytes(uses[i].arena, list->range, list->count) -
+                     snug_arena_kept_bytes(uses[i].arena, list->range, list->count);
+    }
+    return bytes;
+}
+
 static snug_status reserve_arena(snug_arena *arena, snug_memory *memory, size_t bytes, snug_error *error)
 {
     return snug_arena_init(arena, memory, SNUG_MEMORY_KV, bytes, "address space for the cache of one layer",
@@ -331,9 +347,7 @@ static snug_status commit_list(snug_arena *arena, const range_list *list, snug_e
     const char *what = "more tokens in the attention cache";
 
     for (size_t i = 0; i < list->count; i++)
-        SNUG_TRY(list->range[i].begin == 0
-                     ? snug_arena_commit(arena, list->range[i].end, what, error)
-                     : snug_arena_commit_range(arena, list->range[i].begin, list->range[i].end, what, error));
+        SNUG_TRY(snug_arena_extend(arena, list->range[i].begin, list->range[i].end, what, error));
     return SNUG_OK;
 }
 
@@ -400,14 +414,6 @@ uint64_t snug_kv_store_committed(const snug_kv_store *store)
     return snug_kv_side_committed(&store->key) + snug_kv_side_committed(&store->value);
 }
 
-/* What the list says, and nothing else; only what begins at 0 may be shared. */
-static bool has_list(const snug_arena *arena, const range_list *list)
-{
-    if (list->count == 0 || (list->count == 1 && list->range[0].begin == 0))
-        return snug_arena_has_first(arena, list->count > 0 ? list->range[0].end : 0);
-    return !arena->shared && snug_arena_has_just(arena, list->range, list->count);
-}
-
 static bool has_no_other_planes(const snug_kv_side *side)
 {
     for (int plane = 0; plane < SNUG_CODES_PLANE_COUNT; plane++)
@@ -428,7 +434,7 @@ bool snug_kv_store_is_valid(const snug_kv_store *store, uint32_t tiles)
         store->coded_end < store->first_tiles || store->coded_before > store->coded_end)
         return false;
     for (int i = 0; i < count; i++)
-        if (!has_list(uses[i].arena, &uses[i].list))
+        if (!snug_arena_has_just(uses[i].arena, uses[i].list.range, uses[i].list.count))
             return false;
     return has_no_other_planes(&store->key) && has_no_other_planes(&store->value);
 }

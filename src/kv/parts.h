@@ -251,6 +251,10 @@ bool snug_kv_store_lay_out_codes(snug_kv_store *store, snug_kv_side *side);
 uint64_t snug_kv_store_bytes(const snug_kv_store *store, uint32_t tiles);
 uint64_t snug_kv_side_bytes(const snug_kv_store *store, const snug_kv_side *side, uint32_t tiles);
 
+/* What snug_kv_side_committed() will be of a side that now has the arenas of `side`, when it is as that says:
+ * without what others hold, too. */
+uint64_t snug_kv_side_held_as(const snug_kv_store *store, const snug_kv_side *side, uint32_t tiles);
+
 SNUG_MUST_CHECK snug_status snug_kv_store_reserve(snug_kv_store *store, snug_memory *memory,
                                                   snug_error *error);
 void snug_kv_store_release(snug_kv_store *store);
@@ -291,6 +295,11 @@ SNUG_MUST_CHECK snug_status snug_kv_store_own(const snug_kv_store *store, uint32
                                               snug_error *error);
 /* What it would take. */
 uint64_t snug_kv_store_own_bytes(const snug_kv_store *store, uint32_t tokens, uint32_t end);
+/* Whole tiles that fill whole pages: what content of an arena moves by. */
+size_t snug_kv_unit_bytes(size_t tile_bytes);
+/* Copies of all codes of a side that other caches share; what that takes. */
+SNUG_MUST_CHECK snug_status snug_kv_side_own_codes(const snug_kv_side *side, snug_error *error);
+uint64_t snug_kv_side_own_codes_bytes(const snug_kv_side *side);
 /* The same for the rows of tiles [first, end), and for the first `places` places of rows. */
 SNUG_MUST_CHECK snug_status snug_kv_side_own_rows(const snug_kv_side *side, uint32_t first, uint32_t end,
                                                   uint32_t places, snug_error *error);

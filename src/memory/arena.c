@@ -165,10 +165,16 @@ snug_status snug_arena_commit_range(snug_arena *arena, size_t begin, size_t end,
     return SNUG_OK;
 }
 
+snug_status snug_arena_extend(snug_arena *arena, size_t begin, size_t end, const char *what,
+                              snug_error *error)
+{
+    begin = snug_max_size(begin, arena->shared_end);
+    return begin >= end ? SNUG_OK : snug_arena_commit_range(arena, begin, end, what, error);
+}
+
 snug_status snug_arena_commit(snug_arena *arena, size_t bytes, const char *what, snug_error *error)
 {
-    return bytes <= arena->shared_end ? SNUG_OK
-                                      : snug_arena_commit_range(arena, arena->shared_end, bytes, what, error);
+    return snug_arena_extend(arena, 0, bytes, what, error);
 }
 
 /* --- huge pages ----------------------------------------------------------------------------------------- */
@@ -282,7 +288,7 @@ static void let_go(struct snug_arena_shared *shared)
         snug_memory *memory = shared->arena.memory;
 
         shared->arena.shared = NULL;
-        shared->arena.shared_end = 0;
+        shared->arena.shared_begin = shared->arena.shared_end = 0;
         snug_arena_deinit(&shared->arena);
         snug_memory_free(memory, shared);
         shared = next;
@@ -297,18 +303,31 @@ static void release_hidden(snug_arena *pages, const snug_arena *reader)
         release_pages(pages, reader->range[i].begin, reader->range[i].end);
 }
 
+/* Of what is shared nothing but [begin, end) is read from now on. */
+static void see(snug_arena *arena, size_t begin, size_t end)
+{
+    arena->shared_begin = snug_max_size(arena->shared_begin, begin);
+    arena->shared_end = snug_min_size(arena->shared_end, end);
+    if (arena->shared_begin >= arena->shared_end)
+        arena->shared_begin = arena->shared_end = 0;
+}
+
 /* Give back what nobody reads any more, as far as this arena can know. */
 static void trim_shared(snug_arena *arena)
 {
     snug_arena *reader = arena;
+    snug_arena_range gap;
 
+    if (!next_gap(&gap, arena, arena->shared_begin, arena->shared_end))
+        see(arena, 0, 0); /* it has all of that itself */
     while (reader->shared && is_alone(reader->shared)) {
         snug_arena *pages = &reader->shared->arena;
 
         for (const snug_arena *above = arena; above != pages; above = &above->shared->arena)
             release_hidden(pages, above);
+        release_pages(pages, 0, reader->shared_begin);
         release_pages(pages, reader->shared_end, pages->reserved_bytes);
-        pages->shared_end = snug_min_size(pages->shared_end, reader->shared_end);
+        see(pages, reader->shared_begin, reader->shared_end);
         reader = pages;
     }
     if (arena->shared_end == 0) {
@@ -323,9 +342,35 @@ void snug_arena_decommit(snug_arena *arena, size_t bytes)
 
     release_pages(arena, kept, arena->reserved_bytes);
     if (arena->shared && kept < arena->shared_end) {
-        arena->shared_end = kept;
+        see(arena, 0, kept);
         trim_shared(arena);
     }
+}
+
+/* --- what is usable ------------------------------------------------------------------------------------- */
+
+/* From the first byte that is usable, its own or shared, to the last. */
+static snug_arena_range span(const snug_arena *arena)
+{
+    snug_arena_range all = { arena->shared_begin, arena->shared_end };
+
+    if (arena->range_count == 0)
+        return all;
+    all.begin = all.end > 0 ? snug_min_size(all.begin, arena->range[0].begin) : arena->range[0].begin;
+    all.end = snug_max_size(all.end, arena->range[arena->range_count - 1].end);
+    return all;
+}
+
+/* Whether every byte between is usable, too. */
+static bool is_one_run(const snug_arena *arena)
+{
+    const snug_arena_range all = span(arena);
+    snug_arena_range gap;
+
+    for (size_t at = all.begin; next_gap(&gap, arena, at, all.end); at = gap.end)
+        if (gap.begin < arena->shared_begin || gap.end > arena->shared_end)
+            return false;
+    return true;
 }
 
 /* --- many ranges ---------------------------------------------------------------------------------------- */
@@ -364,10 +409,20 @@ void snug_arena_keep(snug_arena *arena, const snug_arena_range *ranges, size_t c
         from = snug_max_size(from, pages.end);
     }
     release_pages(arena, from, arena->reserved_bytes);
+    if (arena->shared) {
+        see(arena, count > 0 ? pages_of(ranges, 0).begin : 0, from);
+        trim_shared(arena);
+    }
 }
 
 bool snug_arena_has_just(const snug_arena *arena, const snug_arena_range *ranges, size_t count)
 {
+    const snug_arena_range all = span(arena);
+
+    if (arena->shared) /* one run, whoever has what of it */
+        return count > 0 && is_one_run(arena) && all.begin == pages_of(ranges, 0).begin &&
+               all.end == pages_of(ranges, count - 1).end &&
+               snug_arena_ranges_bytes(ranges, count) == all.end - all.begin;
     for (size_t i = 0; i < count; i++) {
         const snug_arena_range pages = pages_of(ranges, i);
         snug_arena_range gap;
@@ -390,17 +445,10 @@ static bool has_page(const snug_arena *arena, size_t offset)
 
 unsigned char *snug_arena_find(const snug_arena *arena, size_t offset)
 {
-    while (arena->shared && offset < arena->shared_end && !has_page(arena, offset))
+    while (arena->shared && offset >= arena->shared_begin && offset < arena->shared_end &&
+           !has_page(arena, offset))
         arena = &arena->shared->arena;
     return arena->base + offset;
-}
-
-/* One past the last byte that is usable. */
-static size_t used_end(const snug_arena *arena)
-{
-    const size_t own = arena->range_count > 0 ? arena->range[arena->range_count - 1].end : 0;
-
-    return snug_max_size(own, arena->shared_end);
 }
 
 /* Alone with shared pages and none of its own, an arena takes them as its own again. */
@@ -434,7 +482,8 @@ static snug_status freeze(snug_arena *arena, const char *what, snug_error *error
     atomic_init(&shared->references, 1);
     shared->arena = *arena;
     fresh.shared = shared;
-    fresh.shared_end = used_end(arena);
+    fresh.shared_begin = span(arena).begin;
+    fresh.shared_end = span(arena).end;
     *arena = fresh;
     return SNUG_OK;
 }
@@ -456,10 +505,33 @@ static void absorb(snug_arena *arena, size_t unit_bytes)
         if (snug_arena_commit_range(pages, begin, end, "pages that are shared no more", NULL) != SNUG_OK)
             return;
         memcpy(pages->base + begin, arena->base + begin, end - begin);
+        arena->shared_begin = snug_min_size(arena->shared_begin, begin);
         arena->shared_end = snug_max_size(arena->shared_end, end);
         release_pages(arena, begin, end);
     }
     take_back(arena);
+}
+
+snug_status snug_arena_copy(snug_arena *to, const snug_arena *from, const char *what, snug_error *error)
+{
+    snug_arena made;
+    snug_status status = snug_arena_init(&made, from->memory, from->use, from->reserved_bytes, what, error);
+
+    SNUG_ASSERT(!from->shared);
+    if (status != SNUG_OK)
+        return status;
+    for (uint32_t i = 0; i < from->range_count && status == SNUG_OK; i++) {
+        const snug_arena_range range = from->range[i];
+
+        status = snug_arena_commit_range(&made, range.begin, range.end, what, error);
+        if (status == SNUG_OK)
+            memcpy(made.base + range.begin, from->base + range.begin, range.end - range.begin);
+    }
+    if (status == SNUG_OK)
+        *to = made;
+    else
+        snug_arena_deinit(&made);
+    return status;
 }
 
 snug_status snug_arena_fork(snug_arena *to, snug_arena *from, size_t unit_bytes, const char *what,
@@ -467,6 +539,7 @@ snug_status snug_arena_fork(snug_arena *to, snug_arena *from, size_t unit_bytes,
 {
     snug_arena fresh;
 
+    SNUG_ASSERT(is_one_run(from));
     take_back(from);
     absorb(from, unit_bytes);
     SNUG_TRY(snug_arena_init(&fresh, from->memory, from->use, from->reserved_bytes, what, error));
@@ -479,6 +552,7 @@ snug_status snug_arena_fork(snug_arena *to, snug_arena *from, size_t unit_bytes,
         }
     }
     fresh.shared = from->shared;
+    fresh.shared_begin = from->shared_begin;
     fresh.shared_end = from->shared_end;
     if (fresh.shared)
         atomic_fetch_add_explicit(&fresh.shared->references, 1, memory_order_relaxed);
@@ -490,8 +564,17 @@ snug_status snug_arena_fork(snug_arena *to, snug_arena *from, size_t unit_bytes,
 static snug_arena_range shared_units(const snug_arena *arena, size_t begin, size_t end, size_t unit_bytes)
 {
     return (
-        snug_arena_range){ begin - begin % unit_bytes,
+        snug_arena_range){ snug_max_size(begin - begin % unit_bytes, arena->shared_begin),
                            snug_min_size(snug_divide_up(end, unit_bytes) * unit_bytes, arena->shared_end) };
+}
+
+/* [begin, end) of shared pages, unit by unit, of which the first may be the rest of one. */
+static void copy_units(const snug_arena *arena, size_t begin, size_t end, size_t unit_bytes)
+{
+    for (size_t at = begin, next; at < end; at = next) {
+        next = snug_min_size(at - at % unit_bytes + unit_bytes, end);
+        memcpy(arena->base + at, snug_arena_find(&arena->shared->arena, at), next - at);
+    }
 }
 
 snug_status snug_arena_own(snug_arena *arena, size_t begin, size_t end, size_t unit_bytes, const char *what,
@@ -503,12 +586,10 @@ snug_status snug_arena_own(snug_arena *arena, size_t begin, size_t end, size_t u
     if (!arena->shared)
         return SNUG_OK;
     if (arena->range_count + 2 > SNUG_ARENA_RANGES_MAX) /* too many pieces: all of it becomes one */
-        units = (snug_arena_range){ 0, arena->shared_end };
+        units = (snug_arena_range){ arena->shared_begin, arena->shared_end };
     for (size_t at = units.begin; next_gap(&gap, arena, at, units.end); at = gap.end) {
         SNUG_TRY(snug_arena_commit_range(arena, gap.begin, gap.end, what, error));
-        for (size_t unit = gap.begin; unit < gap.end; unit += unit_bytes)
-            memcpy(arena->base + unit, snug_arena_find(&arena->shared->arena, unit),
-                   snug_min_size(unit_bytes, gap.end - unit));
+        copy_units(arena, gap.begin, gap.end, unit_bytes);
     }
     trim_shared(arena);
     return SNUG_OK;
@@ -527,16 +608,6 @@ uint64_t snug_arena_own_bytes(const snug_arena *arena, size_t begin, size_t end,
     return bytes;
 }
 
-bool snug_arena_has_first(const snug_arena *arena, size_t bytes)
-{
-    const size_t end = round_up(bytes);
-    snug_arena_range gap;
-
-    return !next_gap(&gap, arena, arena->shared_end, end) && arena->shared_end <= end &&
-           (arena->range_count == 0 || arena->range[arena->range_count - 1].end <= end) &&
-           (arena->shared || arena->committed_bytes == end);
-}
-
 uint64_t snug_arena_held_bytes(const snug_arena *arena)
 {
     uint64_t bytes = arena->committed_bytes;
@@ -548,10 +619,79 @@ uint64_t snug_arena_held_bytes(const snug_arena *arena)
     return bytes;
 }
 
+uint64_t snug_arena_usable_bytes(const snug_arena *arena, const snug_arena_range *ranges, size_t count)
+{
+    uint64_t bytes = snug_arena_ranges_bytes(ranges, count);
+
+    for (size_t i = 0; i < count; i++) {
+        const snug_arena_range pages = pages_of(ranges, i);
+        snug_arena_range gap;
+
+        for (size_t at = pages.begin; next_gap(&gap, arena, at, pages.end); at = gap.end) {
+            const size_t begin = snug_max_size(gap.begin, arena->shared_begin);
+            const size_t end = snug_min_size(gap.end, arena->shared_end);
+
+            bytes -= gap.end - gap.begin - (begin < end ? end - begin : 0);
+        }
+    }
+    return bytes;
+}
+
+/* Of [begin, end) what `pages` has, and what those that read it, from `reader` on, have not themselves. */
+static uint64_t seen_bytes(const snug_arena *pages, const snug_arena *reader, size_t begin, size_t end)
+{
+    uint64_t bytes = 0;
+
+    while (begin < end) {
+        size_t next = end;
+        bool is_hidden = false;
+
+        for (const snug_arena *above = reader; above != pages && !is_hidden; above = &above->shared->arena)
+            for (uint32_t i = 0; i < above->range_count && !is_hidden; i++) {
+                const snug_arena_range range = above->range[i];
+
+                is_hidden = range.begin <= begin && begin < range.end;
+                if (is_hidden || range.begin > begin)
+                    next = snug_min_size(is_hidden ? end : next, is_hidden ? range.end : range.begin);
+            }
+        bytes += is_hidden ? 0 : next - begin;
+        begin = next;
+    }
+    return bytes;
+}
+
+uint64_t snug_arena_kept_bytes(const snug_arena *arena, const snug_arena_range *ranges, size_t count)
+{
+    const snug_arena_range kept = { count > 0 ? pages_of(ranges, 0).begin : 0,
+                                    count > 0 ? pages_of(ranges, count - 1).end : 0 };
+    snug_arena_range seen = { snug_max_size(arena->shared_begin, kept.begin),
+                              snug_min_size(arena->shared_end, kept.end) };
+    uint64_t bytes = 0;
+
+    for (uint32_t i = 0; i < arena->range_count; i++)
+        for (size_t r = 0; r < count; r++) {
+            const size_t begin = snug_max_size(arena->range[i].begin, pages_of(ranges, r).begin);
+            const size_t end = snug_min_size(arena->range[i].end, pages_of(ranges, r).end);
+
+            bytes += begin < end ? end - begin : 0;
+        }
+    for (const snug_arena *reader = arena; reader->shared && is_alone(reader->shared);) {
+        const snug_arena *pages = &reader->shared->arena;
+
+        for (uint32_t i = 0; i < pages->range_count; i++)
+            bytes += seen_bytes(pages, arena, snug_max_size(pages->range[i].begin, seen.begin),
+                                snug_min_size(pages->range[i].end, seen.end));
+        seen = (snug_arena_range){ snug_max_size(seen.begin, pages->shared_begin),
+                                   snug_min_size(seen.end, pages->shared_end) };
+        reader = pages;
+    }
+    return bytes;
+}
+
 uint64_t snug_arena_shared_bytes(const snug_arena *arena)
 {
-    const uint64_t usable = used_end(arena);
+    const snug_arena_range all = span(arena);
     const uint64_t held = snug_arena_held_bytes(arena);
 
-    return usable > held ? usable - held : 0;
+    return arena->shared && all.end - all.begin > held ? all.end - all.begin - held : 0;
 }

@@ -86,9 +86,10 @@ typedef struct snug_arena {
     uint32_t range_count;
     snug_arena_range range[SNUG_ARENA_RANGES_MAX]; /* usable */
 
-    /* Pages that other arenas read, too, at the same offsets: what lies below shared_end and in none of the
-     * ranges. NULL and 0: none. */
+    /* Pages that other arenas read, too, at the same offsets: what lies in [shared_begin, shared_end) and in
+     * none of the ranges. NULL, 0 and 0: none. */
     struct snug_arena_shared *shared;
+    size_t shared_begin;
     size_t shared_end;
 } snug_arena;
 
@@ -101,7 +102,10 @@ void snug_arena_deinit(snug_arena *arena);
  * failure. */
 SNUG_MUST_CHECK snug_status snug_arena_commit(snug_arena *arena, size_t bytes, const char *what,
                                               snug_error *error);
-/* The same for the pages that [begin, end) touches. */
+/* The same for [begin, end); what is shared stays so. */
+SNUG_MUST_CHECK snug_status snug_arena_extend(snug_arena *arena, size_t begin, size_t end, const char *what,
+                                              snug_error *error);
+/* The same for the pages that [begin, end) touches, of which none is shared. */
 SNUG_MUST_CHECK snug_status snug_arena_commit_range(snug_arena *arena, size_t begin, size_t end,
                                                     const char *what, snug_error *error);
 
@@ -121,8 +125,15 @@ void snug_arena_release(snug_arena *arena, size_t begin, size_t end);
 /* Bytes of the pages of `ranges` (ascending, not overlapping) together: what an arena of just these has. */
 uint64_t snug_arena_ranges_bytes(const snug_arena_range *ranges, size_t count);
 
-/* Return all pages that none of `ranges` (as above) touches. */
+/* Return all pages that none of `ranges` (as above) touches. Of shared ones the arena then has those from the
+ * first range to the last. */
 void snug_arena_keep(snug_arena *arena, const snug_arena_range *ranges, size_t count);
+
+/* Of the pages of `ranges` those that are usable, its own or shared. */
+uint64_t snug_arena_usable_bytes(const snug_arena *arena, const snug_arena_range *ranges, size_t count);
+
+/* What snug_arena_held_bytes() would be when it had kept just `ranges`. */
+uint64_t snug_arena_kept_bytes(const snug_arena *arena, const snug_arena_range *ranges, size_t count);
 
 /* Whether exactly the pages that `ranges` touch are usable. */
 bool snug_arena_has_just(const snug_arena *arena, const snug_arena_range *ranges, size_t count);
@@ -132,12 +143,17 @@ bool snug_arena_has_just(const snug_arena *arena, const snug_arena_range *ranges
 /*
  * Make `to` another arena with the content of `from`: both share its pages, at no cost, and write nothing to
  * them before snug_arena_own(). Each page is charged once, until the last arena that has it lets go of it.
+ * What is usable must be one run of bytes.
  * `unit_bytes`, whole pages: content moves from shared pages to own ones by so many, so that things no
  * larger, which begin at multiples of what divides it, never lie partly in both. On failure nothing changed.
  * Errors: OVER_LIMIT, NO_MEMORY. Threads: arenas that share pages may be used by different threads.
  */
 SNUG_MUST_CHECK snug_status snug_arena_fork(snug_arena *to, snug_arena *from, size_t unit_bytes,
                                             const char *what, snug_error *error);
+
+/* The same as a copy, of an arena that shares nothing: of any ranges. Errors: OVER_LIMIT, NO_MEMORY. */
+SNUG_MUST_CHECK snug_status snug_arena_copy(snug_arena *to, const snug_arena *from, const char *what,
+                                            snug_error *error);
 
 /* Where the byte at `offset` lies, which is usable. Where nothing is shared: base + offset. */
 unsigned char *snug_arena_find(const snug_arena *arena, size_t offset);
@@ -154,9 +170,6 @@ SNUG_MUST_CHECK snug_status snug_arena_own(snug_arena *arena, size_t begin, size
 
 /* What that would take for good. */
 uint64_t snug_arena_own_bytes(const snug_arena *arena, size_t begin, size_t end, size_t unit_bytes);
-
-/* Whether the first `bytes`, rounded up to pages, are usable and no others. */
-bool snug_arena_has_first(const snug_arena *arena, size_t bytes);
 
 /* Bytes that would go back if the arena were emptied: its own, and those of shared pages that no other arena
  * has any more. */

@@ -295,32 +295,41 @@ static void a_layer_is_described_as_it_is(void **state)
 }
 
 /* Pages that two conversations share have no holes: neither comes after the other, and nothing changes. */
-static void ages_and_forks_refuse_each_other(void **state)
+/* Caches of several widths share what they read: a fork takes next to nothing, and so do fewer bits for what
+ * one of them shares. test_fork.c compares what they hold. */
+static void forks_share_each_width(void **state)
 {
-    const snug_kv_target old = { .struct_size = sizeof old, .key_bits = 4, .end_token = 256 };
-    const snug_kv_target all = { .struct_size = sizeof all, .key_bits = 2, .value_bits = 4 };
+    const snug_kv_target old = {
+        .struct_size = sizeof old, .key_bits = 4, .value_bits = 4, .end_token = 384
+    };
+    const snug_kv_target older = { .struct_size = sizeof older, .key_bits = 2, .end_token = 256 };
     const coded_case c = case_of(0, 8);
-    snug_error error = { SNUG_OK, "" };
+    uint64_t one, all;
     snug_kv *fork;
     rig r;
 
     (void)state;
     rig_open(&r, &c, TOKENS, 100, 1);
     compute_to(&r, 600, 100);
-    assert_int_equal(snug_kv_fork(&fork, r.kv, NULL), SNUG_OK);
-    assert_int_equal(snug_kv_demote(r.kv, &old, NULL, &error), SNUG_ERR_UNSUPPORTED);
-    assert_non_null(strstr(error.text, "another conversation shares"));
-    assert_int_equal(snug_kv_demote(r.kv, &all, NULL, NULL), SNUG_OK);
-    assert_true(snug_kv_is_valid(r.kv) && snug_kv_is_valid(fork));
-    snug_kv_destroy(fork);
-    rig_close(&r);
-
-    rig_open(&r, &c, TOKENS, 100, 1);
-    compute_to(&r, 600, 100);
     assert_int_equal(snug_kv_demote(r.kv, &old, NULL, NULL), SNUG_OK);
-    assert_int_equal(snug_kv_fork(&fork, r.kv, &error), SNUG_ERR_UNSUPPORTED);
-    assert_null(fork);
-    assert_true(snug_kv_is_valid(r.kv));
+    one = used(&r);
+    all = snug_kv_committed_bytes(r.kv);
+    assert_int_equal(snug_kv_shared_bytes(r.kv), 0);
+    assert_int_equal(snug_kv_projected_bytes(r.kv, 600), all);
+    assert_int_equal(snug_kv_fork(&fork, r.kv, NULL), SNUG_OK);
+    assert_in_range(used(&r), one, one + 32 * 1024); /* records of what is shared */
+    assert_int_equal(snug_kv_shared_bytes(fork), snug_kv_shared_bytes(r.kv));
+    assert_int_equal(snug_kv_shared_bytes(fork) + snug_kv_committed_bytes(fork), all);
+
+    /* Codes of 4 bits and more go on being shared; those of 2 are its own. */
+    assert_int_equal(snug_kv_demote(fork, &older, NULL, NULL), SNUG_OK);
+    assert_true(snug_kv_is_valid(fork) && snug_kv_is_valid(r.kv));
+    assert_true(snug_kv_shared_bytes(fork) > 0);
+    assert_in_range(used(&r), one, one + 64 * 1024);
+    snug_kv_destroy(r.kv);
+    r.kv = fork;
+    assert_int_equal(snug_kv_shared_bytes(fork), 0);
+    compute_to(&r, TOKENS, 100);
     rig_close(&r);
 }
 
@@ -329,7 +338,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_tile_is_as_encoded_at_its_width),
         cmocka_unit_test(a_layer_is_described_as_it_is),
-        cmocka_unit_test(ages_and_forks_refuse_each_other),
+        cmocka_unit_test(forks_share_each_width),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
