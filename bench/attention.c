@@ -4,8 +4,11 @@
  * one layer of 8 KV heads of 128, what they read, its share of the machine's bandwidth, and the factor over
  * f16.
  *
- *   attention [--cpu-time] [--cached] [--cpu LEVEL] [TOKENS ...]   1024 4096 16384 32768 if none is given
+ *   attention [--cpu-time] [--cached] [--chunk N] [--cpu LEVEL] [TOKENS ...]
+ *                                                      1024 4096 16384 32768 if none is given
  *
+ * --chunk: of N new tokens, as a prompt is read, each of which sees all that is in the cache; tokens per
+ * second and multiplications, for there bandwidth binds nothing.
  * --cpu-time: the processor's time of one thread, for a machine that others use (peak.h).
  * --cached: the same cache again and again; of 256 tokens it is found in the second level of the processor's
  * caches, and what is left is the time of the arithmetic.
@@ -30,7 +33,7 @@ enum {
     HEADS = 8,
     HEAD_DIM = 128,
     AFFINE_GROUP = 64,
-    GROUP_MAX = 4,
+    QUERIES_MAX = SNUG_ATTEND_QUERIES_MAX,
     RUN_TILES = 16, /* of a part, as long contexts are split in kv/attention.c */
     THREADS_MAX = 2,
     ROUNDS = 4,
@@ -60,14 +63,17 @@ static const format formats[] = {
     { "affine 4", SNUG_TILE_AFFINE, 4, 8 * 4 * HEAD_DIM + 4 * SNUG_TILE_TOKENS *HEAD_DIM / AFFINE_GROUP },
 };
 
-/* One layer's attention for one token. */
+/* One layer's attention for one token, or for a chunk of them. */
 typedef struct job {
     const snug_kernels *kernels;
     const format *format;
     unsigned char *cache; /* [tiles][HEADS][2][side_bytes] */
     size_t tiles;
+    size_t run_tiles; /* of a part */
+    size_t queries;   /* of a part */
     uint32_t group;
-    float query[GROUP_MAX * HEAD_DIM];
+    size_t chunk; /* tokens; 0: one, as it is decoded */
+    float query[QUERIES_MAX * HEAD_DIM];
     unsigned char *scratch[THREADS_MAX];
     bench_clock clock;
     bool is_cached;
@@ -91,34 +97,37 @@ static snug_tile side_at(const format *f, unsigned char *at)
     return tile;
 }
 
-/* A run of tiles of one KV head. */
+/* A run of tiles of one KV head, or all of them for some of a chunk's tokens. */
 static void attend_part(void *user, size_t part, uint32_t worker)
 {
-    static const uint32_t begin[GROUP_MAX];
-    static const uint32_t end[GROUP_MAX] = { SNUG_TILE_TOKENS, SNUG_TILE_TOKENS, SNUG_TILE_TOKENS,
-                                             SNUG_TILE_TOKENS };
+    static const uint32_t begin[QUERIES_MAX];
     job *j = user;
-    const size_t first = part / HEADS * RUN_TILES;
-    const size_t last = snug_min_size(first + RUN_TILES, j->tiles);
-    _Alignas(64) unsigned char prepared[GROUP_MAX * PREPARED_BYTES];
-    float max[GROUP_MAX] = { -INFINITY, -INFINITY, -INFINITY, -INFINITY };
-    float sum[GROUP_MAX] = { 0 };
-    float out[GROUP_MAX * HEAD_DIM] = { 0 };
+    const size_t first = j->chunk > 0 ? 0 : part / HEADS * j->run_tiles;
+    const size_t last = snug_min_size(first + j->run_tiles, j->tiles);
+    _Alignas(64) unsigned char prepared[QUERIES_MAX * PREPARED_BYTES];
+    uint32_t end[QUERIES_MAX];
+    float max[QUERIES_MAX];
+    float sum[QUERIES_MAX] = { 0 };
+    float out[QUERIES_MAX * HEAD_DIM] = { 0 };
     snug_attend_coded_task task = {
         .attend = { .query = j->query,
                     .begin = begin,
                     .end = end,
-                    .queries = j->group,
+                    .queries = j->queries,
                     .head_dim = HEAD_DIM,
                     .max = max,
                     .sum = sum,
                     .out = out,
                     .scratch = j->scratch[worker],
-                    .takes_rows = true },
+                    .takes_rows = j->chunk == 0 },
         .prepared = prepared,
     };
 
-    j->kernels->attend_prepare(prepared, j->query, j->group, HEAD_DIM);
+    for (size_t q = 0; q < j->queries; q++) {
+        end[q] = SNUG_TILE_TOKENS;
+        max[q] = -INFINITY;
+    }
+    j->kernels->attend_prepare(prepared, j->query, j->queries, HEAD_DIM);
     for (size_t tile = first; tile < last; tile++) {
         unsigned char *at = j->cache + (tile * HEADS + part % HEADS) * 2 * j->format->side_bytes;
 
@@ -142,12 +151,13 @@ static void attend_part(void *user, size_t part, uint32_t worker)
         j->result = out[0] / sum[0];
 }
 
-/* Seconds of one token, the mean over some. */
+/* Seconds of one token, or chunk, the mean over some. */
 static double measure(job *j, snug_work *work, unsigned char *buffer)
 {
     const size_t bytes = j->tiles * HEADS * 2 * j->format->side_bytes;
     const size_t layers = j->is_cached ? 1 : BUFFER_BYTES / bytes;
-    const size_t parts = snug_divide_up(j->tiles, RUN_TILES) * HEADS;
+    const size_t parts =
+        (j->chunk > 0 ? j->chunk * j->group / j->queries : snug_divide_up(j->tiles, RUN_TILES)) * HEADS;
     const uint64_t start = bench_clock_ns(j->clock);
     size_t tokens = 0;
     double seconds;
@@ -161,20 +171,39 @@ static double measure(job *j, snug_work *work, unsigned char *buffer)
     return seconds / (double)tokens;
 }
 
+static void print_chunk(const job *j, uint32_t threads, const double *seconds)
+{
+    const double products =
+        2.0 * (double)(j->tiles * SNUG_TILE_TOKENS * HEADS * HEAD_DIM * j->group * j->chunk);
+
+    printf("%zu new tokens over %zu, %u queries a KV head, %u threads\n", j->chunk,
+           j->tiles * SNUG_TILE_TOKENS, j->group, threads);
+    for (size_t f = 0; f < SNUG_COUNT(formats); f++)
+        printf("  %-9s %8.0f tokens/s %6.1f G products/s %6.2f x f16\n", formats[f].name,
+               (double)j->chunk / seconds[f], products / seconds[f] * 1e-9, seconds[0] / seconds[f]);
+}
+
 static void measure_formats(job *j, snug_work *work, unsigned char *buffer, size_t tokens)
 {
     double best[SNUG_COUNT(formats)];
     bench_peak peak = { 0 };
 
     j->tiles = tokens / SNUG_TILE_TOKENS;
+    j->run_tiles = j->chunk > 0 ? j->tiles : RUN_TILES;
+    j->queries = j->chunk > 0 ? snug_min_size(QUERIES_MAX, j->chunk * j->group) : j->group;
     for (size_t f = 0; f < SNUG_COUNT(formats); f++)
         best[f] = INFINITY;
-    for (int round = 0; round < ROUNDS; round++) {
-        bench_peak_improve(&peak, work, j->clock, buffer, BUFFER_BYTES);
+    for (int round = 0; round < (j->chunk > 0 ? ROUNDS / 2 : ROUNDS); round++) {
+        if (j->chunk == 0)
+            bench_peak_improve(&peak, work, j->clock, buffer, BUFFER_BYTES);
         for (size_t f = 0; f < SNUG_COUNT(formats); f++) {
             j->format = &formats[f];
             best[f] = fmin(best[f], measure(j, work, buffer));
         }
+    }
+    if (j->chunk > 0) {
+        print_chunk(j, snug_work_threads(work), best);
+        return;
     }
     printf("%zu tokens, %u queries a KV head, %u threads, %.1f GB/s\n", tokens, j->group,
            snug_work_threads(work), peak.read_bytes * 1e-9);
@@ -188,6 +217,7 @@ static void measure_formats(job *j, snug_work *work, unsigned char *buffer, size
 
 typedef struct options {
     bench_clock clock;
+    size_t chunk;
     bool is_cached;
     snug_cpu_level level;
     size_t tokens[16];
@@ -199,6 +229,8 @@ static snug_status run(const options *wanted, snug_error *error)
     static const uint32_t groups[] = { 4, 2, 1 };
     static job j;
     const uint32_t threads_max = wanted->clock == BENCH_CLOCK_CPU ? 1 : THREADS_MAX;
+    const uint32_t threads_min = wanted->chunk > 0 ? threads_max : 1;
+    const size_t group_count = wanted->chunk > 0 ? 1 : SNUG_COUNT(groups); /* what binds is the same */
     snug_kernels kernels;
     snug_memory *memory = NULL;
     const size_t huge = snug_os_huge_page_bytes();
@@ -215,15 +247,16 @@ static snug_status run(const options *wanted, snug_error *error)
     j.kernels = &kernels;
     j.clock = wanted->clock;
     j.is_cached = wanted->is_cached;
+    j.chunk = wanted->chunk;
     for (size_t i = 0; i < SNUG_COUNT(j.query); i++)
         j.query[i] = (float)(i % 7) * 0.01f - 0.03f;
     for (size_t i = 0; i < THREADS_MAX; i++)
         j.scratch[i] = scratch + i * snug_attend_scratch_bytes(HEAD_DIM);
-    for (uint32_t threads = 1; threads <= threads_max; threads++) {
+    for (uint32_t threads = threads_min; threads <= threads_max; threads++) {
         snug_work *work;
 
         SNUG_TRY(snug_work_create(&work, memory, threads, error));
-        for (size_t i = 0; i < SNUG_COUNT(groups) * wanted->count; i++) {
+        for (size_t i = 0; i < group_count * wanted->count; i++) {
             j.group = groups[i / wanted->count];
             measure_formats(&j, work, buffer, wanted->tokens[i % wanted->count]);
         }
@@ -242,6 +275,10 @@ static bool read_options(options *out, int argc, char **argv)
             out->clock = BENCH_CLOCK_CPU;
         } else if (strcmp(argv[i], "--cached") == 0) {
             out->is_cached = true;
+        } else if (strcmp(argv[i], "--chunk") == 0 && i + 1 < argc) {
+            out->chunk = (size_t)strtoul(argv[++i], NULL, 10);
+            if (out->chunk % QUERIES_MAX != 0 || out->chunk == 0 || out->chunk > 4096)
+                return false;
         } else if (strcmp(argv[i], "--cpu") == 0 && i + 1 < argc) {
             if (!snug_cpu_level_parse(&out->level, argv[++i]))
                 return false;
@@ -263,8 +300,8 @@ int main(int argc, char **argv)
 
     if (!read_options(&wanted, argc, argv)) {
         fprintf(stderr,
-                "usage: attention [--cpu-time] [--cached] [--cpu c|avx2|avx512|avx512bf16] [TOKENS ...], "
-                "each from 64 to 65536\n");
+                "usage: attention [--cpu-time] [--cached] [--chunk N] [--cpu c|avx2|avx512|avx512bf16] "
+                "[TOKENS ...], each from 64 to 65536, N a multiple of 64\n");
         return 2;
     }
     if (wanted.count == 0) {
