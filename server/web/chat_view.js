@@ -18,6 +18,7 @@ export class ConversationView {
     #frame = 0;
     #waiting = new Set();
     #isFollowing = true;
+    #lastTop = 0;
     #actions;
 
     constructor(actions) {
@@ -78,10 +79,14 @@ export class ConversationView {
         return view;
     }
 
+    // Only going up lets go of the end: while an answer grows, being away from it for a moment says nothing.
     #onScroll() {
         const { scrollTop, scrollHeight, clientHeight } = this.log;
-        this.#isFollowing = scrollHeight - scrollTop - clientHeight < NEAR_END;
-        this.newest.hidden = this.#isFollowing;
+        const isAtEnd = scrollHeight - scrollTop - clientHeight < NEAR_END;
+        if (isAtEnd) this.#isFollowing = true;
+        else if (scrollTop < this.#lastTop) this.#isFollowing = false;
+        this.#lastTop = scrollTop;
+        this.newest.hidden = isAtEnd || this.#isFollowing;
     }
 
     #keepAtEnd() {

@@ -52,6 +52,7 @@ function openMemoryPanel(events) {
         facts.textContent = factsOf(memory);
         rows.replaceChildren(...rowsOf(memory));
         queue.textContent = queueOf(memory.queue);
+        find("#limit").placeholder = memory.limit_bytes ? (memory.limit_bytes / 1048576).toFixed(1) : "none";
     };
     body.append(gauge.node, facts, table, queue, strategyField(events), limitForm(events));
     const listen = (event) => show(event.detail);
@@ -86,6 +87,7 @@ export const useName = (name) => useNames[name] || name;
 
 function queueOf(queue) {
     if (!queue) return "";
+    if (queue.running + queue.waiting === 0) return "No answer is being written.";
     return `${format.plural(queue.running, "answer is", "answers are")} being written, ` +
         `${queue.waiting} waiting (at most ${queue.capacity}).`;
 }
@@ -116,7 +118,6 @@ function strategyField(events) {
 function limitForm(events) {
     const amount = element("input", { id: "limit", type: "number", min: "1", step: "any",
         inputmode: "decimal",
-        placeholder: events.memory?.limit_bytes ? (events.memory.limit_bytes / 1048576).toFixed(1) : "",
         "aria-describedby": "limit-help" });
     const note = element("p", { class: "help", id: "limit-help", role: "status" },
         "What does not fit below it is given back step by step, beginning with what costs least.");

@@ -12,7 +12,8 @@ export class Models extends EventTarget {
     list = [];
     limit = 0;
     why = "";
-    chosen = null;
+    chosen = null; // the best that fits, by the server's plan
+    own = null; // what it answers with when no model is named
     #pulls = new Map(); // id -> {fraction, done, total, phase, abort, error}
 
     constructor(events) {
@@ -27,6 +28,7 @@ export class Models extends EventTarget {
         this.list = answer.models || [];
         this.limit = answer.limit_bytes;
         this.chosen = answer.chosen || null;
+        this.own = answer.default || null;
         this.why = answer.why || "";
         this.#changed();
     }
@@ -39,11 +41,11 @@ export class Models extends EventTarget {
         return this.find(id)?.title || id || "no model";
     }
 
-    // What answers when nobody chose: what is in memory already, else the best that is here.
+    // What answers when nobody chose: the server's own, else one in memory, else the best that is here.
     get preferred() {
         const here = this.list.filter((model) => model.installed);
-        const tests = [(model) => model.in_use, (model) => model.loaded, (model) => model.id === this.chosen,
-            (model) => model.fits, () => true];
+        const tests = [(model) => model.id === this.own, (model) => model.in_use, (model) => model.loaded,
+            (model) => model.id === this.chosen, (model) => model.fits, () => true];
         for (const test of tests) {
             const found = here.find(test);
             if (found) return found.id;
@@ -157,7 +159,8 @@ function section(title, list, empty, models, current, choose) {
 
 function row(model, models, current, choose) {
     const isCurrent = model.id === current;
-    const facts = [`needs ${format.bytes(model.need_bytes)}`];
+    const facts = [];
+    if (model.need_bytes > 0) facts.push(`needs ${format.bytes(model.need_bytes)}`);
     if (model.file_bytes > 0) facts.push(`${format.bytes(model.file_bytes)} on disk`);
     if (model.longest_tokens > 0) facts.push(`up to ${format.plural(model.longest_tokens, "token")}`);
     if (model.kv?.format) facts.push(`cache ${format.cacheFormat(model.kv)}`);

@@ -154,6 +154,10 @@ void chat_tells_when_memory_was_given_back(void **state)
     web_wait("document.querySelector('#memory-open').getAttribute('aria-label').includes('MiB in use')");
     web_wait_answered();
     web_post(&web_pages, "/api/limit", "{\"bytes\": null}");
+    /* The end stayed in sight, notices included. */
+    web_wait("(({scrollTop, scrollHeight, clientHeight}) => scrollHeight - scrollTop - clientHeight < 4)"
+             "(document.querySelector('#log'))");
+    assert_true(web_holds("document.querySelector('#newest').hidden"));
     assert_true(web_number("return " KEPT ".messages.filter((m) => m.kind === 'relief').length") >= 1);
     /* As many notices as the server counts steps, each told once. */
     assert_true(web_holds(KEPT ".messages.filter((m) => m.kind === 'relief').length === " KEPT
