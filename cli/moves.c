@@ -207,6 +207,9 @@ cli_exit cli_moves_to(cli_moves *moves, const char *name)
                         "--chat-template was given for %s; another model has its own: begin "
                         "without it to move between models",
                         snug_conversation_model(moves->conversation));
+    if (cli_catalog_is_absent(name))
+        return cli_fail(CLI_BAD_INPUT, "%s is not on this machine; fetch it: llm-tool pull %s; %s goes on",
+                        name, name, snug_conversation_model(moves->conversation));
     status = make_folder(moves);
     if (status != CLI_DONE)
         return status;

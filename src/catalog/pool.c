@@ -302,6 +302,21 @@ static snug_status resolve_source(char *path_out, size_t capacity, const snug_po
     return pull(path_out, capacity, pool, source->repository, source->file, options, error);
 }
 
+/* "ORG/NAME" or "ORG/NAME:FILE" that was fetched, whether it is a row of the catalogue or not. */
+static bool locate(char *path_out, size_t capacity, const snug_pool *pool, const char *name)
+{
+    const char *colon = strchr(name, ':');
+    const size_t bytes = colon ? (size_t)(colon - name) : strlen(name);
+    char repository[CATALOG_REPOSITORY_BYTES];
+
+    if (bytes >= sizeof repository || !pool->catalog->cache_folder[0])
+        return false;
+    memcpy(repository, name, bytes);
+    repository[bytes] = '\0';
+    return snug_hub_locate(path_out, capacity, pool->catalog->cache_folder, repository,
+                           colon ? colon + 1 : "");
+}
+
 static snug_status resolve(char *path_out, size_t capacity, const snug_pool *pool, const char *name,
                            const snug_load_options *options, snug_error *error)
 {
@@ -314,6 +329,8 @@ static snug_status resolve(char *path_out, size_t capacity, const snug_pool *poo
         memcpy(path_out, name, strlen(name) + 1);
         return SNUG_OK;
     }
+    if (!snug_catalog_find(&model, &source, pool->catalog, name) && locate(path_out, capacity, pool, name))
+        return SNUG_OK;
     if (!snug_catalog_find(&model, &source, pool->catalog, name))
         SNUG_FAIL(error, SNUG_ERR_ARGUMENT, "\"%.200s\" is no model of the catalogue, and no path", name);
     return resolve_source(path_out, capacity, pool, &pool->catalog->models[model].source[source], name,

@@ -455,6 +455,80 @@ static void moves_where_both_do_not_fit(void **state)
     close_rig(&r);
 }
 
+/* Somebody takes the memory that the old session has just given up. */
+static void take_it_all(void *user, const snug_switch_progress *progress)
+{
+    const rig *r = user;
+
+    if (progress->phase == SNUG_SWITCH_SAVE && progress->done == progress->total && progress->total > 0)
+        assert_int_equal(
+            snug_memory_set_limits(r->memory, 0, snug_memory_read_all(r->memory).used_bytes + 4096), SNUG_OK);
+}
+
+/* Neither the other session fits then nor the old one: that one waits in its file, and goes on from there. */
+static void waits_on_disk_for_memory(void **state)
+{
+    const char *question = "And then?";
+    char expected[1024];
+    rig r;
+
+    (void)state;
+    whole(expected, sizeof expected, 30, 60);
+    open_rig(&r, &small, false);
+
+    const snug_switch_options options = {
+        .struct_size = sizeof options, .mode = SNUG_SWITCH_RELEASE, .on_progress = take_it_all, .user = &r
+    };
+    const snug_generate_options generate = { .struct_size = sizeof generate };
+    snug_generate_result result = { .struct_size = sizeof result };
+    snug_error error = { SNUG_OK, "" };
+
+    (void)move_to(&r, "mini", SNUG_SWITCH_AUTO);
+    (void)ask(&r, "Tell me a story about a dog.", 30);
+    assert_int_equal(snug_conversation_switch(NULL, r.conversation, r.other, &options, &error),
+                     SNUG_ERR_OVER_LIMIT);
+    assert_non_null(strstr(error.text, r.kept)); /* where it is */
+    assert_null(snug_conversation_session(r.conversation));
+    assert_string_equal(snug_conversation_model(r.conversation), "mini");
+    assert_int_equal(access(r.kept, F_OK), 0);
+    assert_int_equal(snug_conversation_answer(&result, r.conversation, &generate, &error),
+                     SNUG_ERR_OVER_LIMIT);
+    assert_int_equal(access(r.kept, F_OK), 0);
+    assert_int_equal(snug_memory_set_limits(r.memory, 0, 0), SNUG_OK);
+    assert_string_equal(ask(&r, question, 60), expected);
+    assert_int_not_equal(access(r.kept, F_OK), 0);
+    close_rig(&r);
+}
+
+static void needs_a_place_for_the_old_session(void **state)
+{
+    const snug_switch_options options = { .struct_size = sizeof options, .mode = SNUG_SWITCH_RELEASE };
+    snug_error error = { SNUG_OK, "" };
+    const snug_session *session;
+    rig r;
+
+    (void)state;
+    open_rig(&r, &small, false);
+    (void)move_to(&r, "mini", SNUG_SWITCH_AUTO);
+    (void)ask(&r, QUESTION, 5);
+    session = snug_conversation_session(r.conversation);
+    r.conversation->options.checkpoint_path = "/none/such/place";
+    assert_int_equal(snug_conversation_switch(NULL, r.conversation, r.other, &options, &error), SNUG_ERR_IO);
+    assert_ptr_equal(snug_conversation_session(r.conversation), session);
+    r.conversation->options.checkpoint_path = NULL;
+    assert_int_equal(snug_conversation_switch(NULL, r.conversation, r.other, &options, &error),
+                     SNUG_ERR_OVER_LIMIT);
+    assert_non_null(strstr(error.text, "no file was named"));
+    assert_ptr_equal(snug_conversation_session(r.conversation), session);
+    /* A file that is there already is somebody else's. */
+    r.conversation->options.checkpoint_path = r.kept;
+    fclose(fopen(r.kept, "w"));
+    assert_int_equal(snug_conversation_switch(NULL, r.conversation, r.other, &options, &error), SNUG_ERR_IO);
+    assert_ptr_equal(snug_conversation_session(r.conversation), session);
+    assert_int_equal(unlink(r.kept), 0);
+    close_rig(&r);
+}
+
 /* --- other families ------------------------------------------------------------------------------------- */
 
 /* Texts and roles are kept, the other's tokens are its own template's. */
@@ -654,6 +728,8 @@ int main(void)
         cmocka_unit_test(no_memory_changes_nothing),
         cmocka_unit_test(each_refusal_in_turn),
         cmocka_unit_test(moves_where_both_do_not_fit),
+        cmocka_unit_test(waits_on_disk_for_memory),
+        cmocka_unit_test(needs_a_place_for_the_old_session),
         cmocka_unit_test(each_family_reads_it_by_its_own_template),
         cmocka_unit_test(a_smaller_model_ends_the_answer),
         cmocka_unit_test(goes_down_and_comes_back),

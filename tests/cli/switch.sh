@@ -53,13 +53,22 @@ fails() { # MODEL STATUS SENTENCE
 talk 'Tell me a story about a dog.\nTell me another one.\n' -m "$work/other" --max-tokens 30 --temperature 0
 whole=$out
 fails nothing 2 '"nothing" is no model of the catalogue, and no path'
-fails qwen3-4b 4 'qwen3-4b is not on this machine'
+fails qwen3-4b 4 'qwen3-4b is not on this machine; fetch it: llm-tool pull qwen3-4b'
 fails "$work/mute" 4 "$work/mute cannot chat: the model has no chat template"
 fails "$work" 4 'no config.json and no .gguf file, expected the folder of a model'
 printf '{{ messages[0].content }}' >"$work/template"
 talk '/model mini\n' -m "$work/other" --chat-template "$work/template"
 is 'status with a template of our own' "$status" 2
 has 'with a template of our own' "$err" 'begin without it to move between models'
+
+# What was fetched has a name, too, though it is no row of the catalogue.
+commit=0123456789abcdef0123456789abcdef01234567
+mkdir -p "$HF_HUB_CACHE/models--test--mini/snapshots/$commit" "$HF_HUB_CACHE/models--test--mini/refs"
+ln -s "$model"/* "$HF_HUB_CACHE/models--test--mini/snapshots/$commit"
+printf %s $commit >"$HF_HUB_CACHE/models--test--mini/refs/main"
+talk 'Hello.\n/model test/mini\n' -m "$work/other" --max-tokens 5
+is 'status of a repository' "$status" 0
+has 'a repository' "$err" 'mini goes on instead of other (as asked)'
 
 # A cache file is of one model.
 talk 'Hello.\n' -m "$work/other" --max-tokens 5 --prompt-cache-file "$work/cache" --quiet
