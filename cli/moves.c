@@ -59,12 +59,6 @@ static const char *note_of(void *user)
 
 /* --- beginning and end ---------------------------------------------------------------------------------- */
 
-cli_exit cli_moves_prepare(cli_moves *moves, cli_engine *engine, const cli_buffer *note)
-{
-    *moves = (cli_moves){ .engine = engine, .note = note };
-    return cli_catalog_open(&moves->catalog);
-}
-
 /* Where a session goes that another one needs the memory of. */
 static cli_exit make_folder(cli_moves *moves)
 {
@@ -79,9 +73,8 @@ static bool may_switch(const cli_engine *engine)
     return engine->options->allow_switch || snug_strategy_rules_of(engine->strategy)->may_switch;
 }
 
-cli_exit cli_moves_begin(cli_moves *moves)
+cli_exit cli_moves_prepare(cli_moves *moves, cli_engine *engine, const cli_buffer *note)
 {
-    cli_engine *engine = moves->engine;
     const cli_options *options = engine->options;
     snug_conversation_options conversation = { .struct_size = sizeof conversation,
                                                .session = cli_engine_session_options(engine),
@@ -94,18 +87,32 @@ cli_exit cli_moves_begin(cli_moves *moves)
                                                .on_switch = on_switch,
                                                .user = moves };
     snug_error error = { SNUG_OK, "" };
-    snug_loaded loaded;
-    cli_exit status = cli_store_checkpoint(moves->checkpoint, moves->checkpoint_id, options);
+    cli_exit status;
 
+    *moves = (cli_moves){ .engine = engine, .note = note };
+    status = cli_catalog_open(&moves->catalog);
+    if (status == CLI_DONE)
+        status = cli_store_checkpoint(moves->checkpoint, moves->checkpoint_id, options);
     if (status == CLI_DONE && may_switch(engine))
         status = make_folder(moves);
     if (status != CLI_DONE)
         return status;
     if (snug_pool_create(&moves->pool, engine->memory, moves->catalog.catalog, 0, &error) != SNUG_OK ||
-        snug_conversation_create(&moves->conversation, moves->pool, &conversation, &error) != SNUG_OK ||
-        snug_pool_adopt(&loaded, moves->pool, engine->path, engine->model, engine->text, &error) != SNUG_OK)
+        snug_conversation_create(&moves->conversation, moves->pool, &conversation, &error) != SNUG_OK)
         return cli_fail_error(&error);
-    snprintf(moves->first, sizeof moves->first, "%s", options->model ? options->model : engine->path);
+    return CLI_DONE;
+}
+
+cli_exit cli_moves_begin(cli_moves *moves)
+{
+    cli_engine *engine = moves->engine;
+    snug_error error = { SNUG_OK, "" };
+    snug_loaded loaded;
+
+    if (snug_pool_adopt(&loaded, moves->pool, engine->path, engine->model, engine->text, &error) != SNUG_OK)
+        return cli_fail_error(&error);
+    snprintf(moves->first, sizeof moves->first, "%s",
+             engine->options->model ? engine->options->model : engine->path);
     snug_conversation_adopt(moves->conversation, &loaded, engine->session, moves->first);
     engine->is_borrowed = true;
     follow(moves);

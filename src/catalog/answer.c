@@ -228,11 +228,6 @@ static snug_status begin_part(snug_generate_result *result, snug_conversation *c
 
 /* --- the answer ----------------------------------------------------------------------------------------- */
 
-static bool is_memory_out(snug_status status)
-{
-    return status == SNUG_ERR_OVER_LIMIT || status == SNUG_ERR_NO_MEMORY;
-}
-
 /* What is left to be written. False when there is nothing. */
 static bool read_left(snug_unfinished *left, const snug_conversation *conversation, snug_status status)
 {
@@ -243,7 +238,7 @@ static bool read_left(snug_unfinished *left, const snug_conversation *conversati
     /* Refused before anything was begun: all of it. */
     left->max_tokens = asked->max_tokens;
     left->sample = asked->sample;
-    return is_memory_out(status) && conversation->answer.bytes == 0;
+    return snug_is_memory_out(status) && conversation->answer.bytes == 0;
 }
 
 /* After a part ended with `status`: whether it is to go on, and whether with another model. */
@@ -256,7 +251,7 @@ static bool goes_on(snug_conversation *conversation, snug_status status, snug_un
 
     *has_moved_out = false;
     conversation->wants_smaller = false;
-    if (conversation->is_stopped || (!is_wanted && !is_memory_out(status)) ||
+    if (conversation->is_stopped || (!is_wanted && !snug_is_memory_out(status)) ||
         !read_left(left, conversation, status))
         return false;
     if (conversation->smaller_count > 0 && snug_conversation_fall(conversation, &report)) {

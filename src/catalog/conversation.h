@@ -69,6 +69,11 @@ struct snug_conversation {
     snug_relief_event last_event;
 };
 
+static inline bool snug_is_memory_out(snug_status status)
+{
+    return status == SNUG_ERR_OVER_LIMIT || status == SNUG_ERR_NO_MEMORY;
+}
+
 /* The messages as ids of `text`, behind them an opened answer that begins with `begun` (NULL: no answer is
  * opened). *ids_out is a block of the ledger. Errors: those of the template and the tokenizer. */
 SNUG_MUST_CHECK snug_status snug_conversation_encode(uint32_t **ids_out, size_t *count_out,

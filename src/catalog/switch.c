@@ -39,11 +39,6 @@ const char *snug_switch_reason_name(snug_switch_reason reason)
     return (size_t)reason < SNUG_COUNT(names) ? names[reason] : "unknown";
 }
 
-static bool is_memory_out(snug_status status)
-{
-    return status == SNUG_ERR_OVER_LIMIT || status == SNUG_ERR_NO_MEMORY;
-}
-
 /* --- progress ------------------------------------------------------------------------------------------- */
 
 static uint64_t ledger_used(const snug_conversation *conversation)
@@ -172,7 +167,7 @@ static bool fits_beside(const move *m, const snug_model *model, uint64_t text_by
     const snug_plan_options options = {
         .struct_size = sizeof options,
         .context_tokens = m->plan.context_tokens,
-        .prompt_tokens = tokens < m->plan.context_tokens ? tokens : m->plan.context_tokens,
+        .prompt_tokens = (uint32_t)snug_min_size(snug_max_size(tokens, 1), m->plan.context_tokens),
         .max_tokens = 1,
         .prefill_chunk = m->plan.prefill_chunk,
         .threads = m->plan.threads,
@@ -236,7 +231,7 @@ static snug_status release_session(move *m, snug_error *error)
                               .chunk_most =
                                   session->relief.is_on ? session->relief.chunk_most : session->prefill_chunk,
                               .options = snug_relief_options(session) };
-    conversation->sleep.options.threads = snug_work_threads(session->work);
+    conversation->sleep.options.threads = snug_session_threads(session);
     snug_session_destroy(session);
     conversation->session = NULL;
     m->report->was_released = true;
@@ -258,7 +253,7 @@ static snug_status make_sleeper(snug_session **out, const snug_conversation *con
     options.prefill_chunk = sleep->chunk_most;
     for (;;) {
         status = snug_session_create(out, conversation->loaded.model, conversation->memory, &options, error);
-        if (!is_memory_out(status) || options.keeps_chunk || options.prefill_chunk / 2 < CHUNK_LEAST)
+        if (!snug_is_memory_out(status) || options.keeps_chunk || options.prefill_chunk / 2 < CHUNK_LEAST)
             return status;
         options.prefill_chunk /= 2;
     }
@@ -391,7 +386,7 @@ static snug_status read_somehow(move *m, snug_error *error)
 {
     const snug_status status = read_again(m, error);
 
-    if (!is_memory_out(status) || !m->conversation->session || m->options->mode == SNUG_SWITCH_BESIDE)
+    if (!snug_is_memory_out(status) || !m->conversation->session || m->options->mode == SNUG_SWITCH_BESIDE)
         return status;
     drop_session(m);
     SNUG_TRY(release_session(m, error));
@@ -498,7 +493,9 @@ snug_status snug_conversation_move(snug_switch_report *report_out, snug_conversa
     (void)short_name(report_out->from, sizeof report_out->from, conversation->name);
     (void)short_name(report_out->to, sizeof report_out->to, shown_name);
     /* Beyond the limit nothing is granted, no header of a model either. */
-    status = is_over_limit(conversation) && conversation->session ? release_session(&m, error) : SNUG_OK;
+    status = conversation->session && is_over_limit(conversation) && options->mode != SNUG_SWITCH_BESIDE
+                 ? release_session(&m, error)
+                 : SNUG_OK;
     if (status == SNUG_OK)
         status = run(&m, error);
     snug_memory_free(conversation->memory, m.ids);
