@@ -148,7 +148,7 @@ static json_t *ways_json(const planning *p)
     return list;
 }
 
-static void print_json(const planning *p)
+static json_t *plan_json(const planning *p)
 {
     const cli_engine *engine = &p->engine;
     const snug_plan *plan = &engine->plan;
@@ -173,8 +173,16 @@ static void print_json(const planning *p)
     json_object_set_new(object, "strategies", alternatives_json(p));
     json_object_set_new(object, "candidates", cli_choice_candidates_json(engine));
     json_object_set_new(object, "ways", ways_json(p));
-    cli_write_json(object);
-    cli_print("\n");
+    return object;
+}
+
+json_t *cli_plan_json(const cli_options *options)
+{
+    planning p = { .point_count = 0 };
+    json_t *object = prepare(&p, options) == CLI_DONE ? plan_json(&p) : NULL;
+
+    cli_engine_close(&p.engine);
+    return object;
 }
 
 /* --- as a page ----------------------------------------------------------------------------------------- */
@@ -316,10 +324,12 @@ cli_exit cli_command_plan(const cli_options *options)
     cli_exit status = prepare(&p, options);
 
     if (status == CLI_DONE) {
-        if (options->json)
-            print_json(&p);
-        else
+        if (options->json) {
+            cli_write_json(plan_json(&p));
+            cli_print("\n");
+        } else {
             print_page(&p);
+        }
         status = p.engine.plan.fits ? CLI_DONE : CLI_DOES_NOT_FIT;
     }
     cli_engine_close(&p.engine);

@@ -91,58 +91,18 @@ static void show(void *user, const snug_hub_progress *p)
     }
 }
 
-/* $HF_TOKEN, else the file where the hub's own tools keep it. */
-static const char *find_token(char *out, size_t capacity)
-{
-    const char *token = getenv("HF_TOKEN");
-    const char *home = getenv("HF_HOME");
-    const char *user = getenv("HOME");
-    char path[1024];
-    FILE *file;
-
-    if (token && *token)
-        return token;
-    if (home && *home)
-        snprintf(path, sizeof path, "%s/token", home);
-    else
-        snprintf(path, sizeof path, "%s/.cache/huggingface/token", user ? user : "");
-    file = fopen(path, "r");
-    if (!file)
-        return NULL;
-    if (!fgets(out, (int)capacity, file))
-        out[0] = '\0';
-    (void)fclose(file);
-    out[strcspn(out, "\r\n")] = '\0';
-    return out[0] ? out : NULL;
-}
-
-/* As other tools of the hub have it. */
-static const char *find_certificates(void)
-{
-    static const char *const names[] = { "SSL_CERT_FILE", "CURL_CA_BUNDLE", "REQUESTS_CA_BUNDLE" };
-
-    for (size_t i = 0; i < SNUG_COUNT(names); i++) {
-        const char *path = getenv(names[i]);
-
-        if (path && *path)
-            return path;
-    }
-    return NULL;
-}
-
 static cli_exit pull(const cli_catalog *catalog, const cli_hub_name *name, const cli_options *options)
 {
     char path[2048], token[512];
-    const char *endpoint = getenv("HF_ENDPOINT");
     pull_view view = { .is_terminal = isatty(STDERR_FILENO) == 1, .is_quiet = options->quiet };
     const snug_hub_options hub = {
         .struct_size = sizeof hub,
-        .endpoint = endpoint && *endpoint ? endpoint : NULL,
-        .token = find_token(token, sizeof token),
+        .endpoint = cli_hub_endpoint(),
+        .token = cli_hub_token(token, sizeof token),
         .cache_folder = catalog->cache_folder,
         .parallel = (uint32_t)options->parallel,
         .retry_pause_ms = (uint32_t)(options->retry_pause * 1000),
-        .ca_file = find_certificates(),
+        .ca_file = cli_hub_certificates(),
         .keep_going = cli_keep_going,
         .on_progress = show,
         .user = &view,

@@ -12,6 +12,7 @@
 #include "cli/cache.h"
 #include "cli/catalog.h"
 #include "cli/choice.h"
+#include "cli/hub_name.h"
 #include "cli/input.h"
 #include "cli/json_heap.h"
 
@@ -19,11 +20,15 @@
 
 #    include "server/server.h"
 
+/* For answers of the server itself, whatever the limit is. */
+#    define JSON_KEPT_BYTES ((uint64_t)256 << 10)
+
 typedef struct serving {
     const cli_options *options;
     server_options server;
     cli_catalog catalog;
     char model_path[4096];
+    char token[512];
     cli_buffer key;
     cli_buffer chat_template;
 } serving;
@@ -102,6 +107,9 @@ static cli_exit read_model(serving *s)
                                 : cli_catalog_choose_model(s->model_path, sizeof s->model_path, options);
     s->server.catalog = s->catalog.catalog;
     s->server.cache_folder = s->catalog.cache_folder;
+    s->server.hub_endpoint = cli_hub_endpoint();
+    s->server.hub_ca_file = cli_hub_certificates();
+    s->server.hub_token = cli_hub_token(s->token, sizeof s->token);
     s->server.model_path = s->model_path;
     return status == CLI_DONE ? read_template(s) : status;
 }
@@ -148,15 +156,57 @@ static void on_ready(void *user, const char *address)
         cli_note("listening on %s: the page is %s/chat, the API %s/v1", address, address, address);
 }
 
+/* --- what only the tool can do -------------------------------------------------------------------------- */
+
+static struct json_t *on_plan(void *user, const char *model_path, uint32_t context_tokens,
+                              snug_strategy strategy)
+{
+    const serving *s = user;
+    cli_options options = *s->options;
+
+    options.command = CLI_COMMAND_plan;
+    options.model = model_path;
+    options.context = context_tokens;
+    options.optimization_strategy = snug_strategy_name(strategy);
+    options.given[CLI_OPTION_optimization_strategy] = true;
+    return cli_plan_json(&options);
+}
+
+/* As llm-tool generate would have suspended it: with what of our options is its own, too. */
+static bool on_suspend(void *user, char *name_out, snug_session *session, const char *model_path,
+                       const char *reason)
+{
+    const serving *s = user;
+    cli_options options = *s->options;
+    cli_engine engine = { .options = &options, .session = session };
+    cli_suspension suspension;
+    cli_buffer note = { 0 };
+    cli_exit status;
+
+    options.command = CLI_COMMAND_generate;
+    for (int id = 0; id < CLI_OPTION_COUNT; id++)
+        options.given[id] = options.given[id] && cli_takes(CLI_COMMAND_generate, (cli_option_id)id);
+    snprintf(engine.path, sizeof engine.path, "%s", model_path);
+    cli_suspend_prepare(&note, &engine, NULL, 0);
+    status = cli_suspend(&suspension, &engine, &note, reason);
+    cli_buffer_free(&note);
+    if (status == CLI_SUSPENDED)
+        snprintf(name_out, 64, "%s", suspension.id);
+    return status == CLI_SUSPENDED;
+}
+
 static cli_exit serve(serving *s)
 {
     snug_error error = { SNUG_OK, "" };
 
     error.status = snug_memory_create(&s->server.memory, NULL);
-    if (error.status != SNUG_OK || cli_json_count_in(s->server.memory, &error) != SNUG_OK)
+    if (error.status != SNUG_OK || cli_json_count_in(s->server.memory, &error) != SNUG_OK ||
+        cli_json_hold(JSON_KEPT_BYTES, &error) != SNUG_OK)
         return cli_fail_error(&error);
     s->server.on_note = on_note;
     s->server.on_ready = on_ready;
+    s->server.on_plan = on_plan;
+    s->server.on_suspend = on_suspend;
     s->server.user = s;
     return server_run(&s->server, &error) == SNUG_OK ? CLI_DONE : cli_fail_error(&error);
 }
@@ -172,7 +222,7 @@ cli_exit cli_command_serve(const cli_options *options)
         status = read_model(&s);
     if (status == CLI_DONE)
         status = serve(&s);
-    cli_json_count_no_more();
+    cli_json_count_no_more(s.server.memory);
     snug_memory_destroy(s.server.memory);
     cli_catalog_close(&s.catalog);
     cli_buffer_free(&s.chat_template);

@@ -18,4 +18,7 @@
 cli_exit cli_resume_generate(const cli_options *options, const cli_stored *stored);
 cli_exit cli_resume_chat(const cli_options *options, const cli_stored *stored);
 
+/* What plan --json prints; NULL after it has said why not. */
+json_t *cli_plan_json(const cli_options *options);
+
 #endif /* SNUG_CLI_COMMANDS_H */

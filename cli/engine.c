@@ -380,7 +380,7 @@ void cli_engine_close(cli_engine *engine)
     snug_session_destroy(engine->session);
     snug_text_close(engine->text);
     snug_model_close(engine->model);
-    cli_json_count_no_more();
+    cli_json_count_no_more(engine->memory);
     snug_memory_destroy(engine->memory);
     *engine = (cli_engine){ 0 };
 }

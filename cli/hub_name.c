@@ -5,7 +5,10 @@
 #include "cli/hub_name.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+
+#include "base/status.h"
 
 static bool copy(char *out, size_t capacity, const char *text, size_t bytes)
 {
@@ -38,4 +41,48 @@ cli_exit cli_hub_name_read(cli_hub_name *out, const cli_catalog *catalog, const 
                         "\"%.200s\" is not in the catalogue (llm-tool models lists it), and not ORG/NAME",
                         text);
     return CLI_DONE;
+}
+
+const char *cli_hub_endpoint(void)
+{
+    const char *endpoint = getenv("HF_ENDPOINT");
+
+    return endpoint && *endpoint ? endpoint : NULL;
+}
+
+const char *cli_hub_token(char *out, size_t capacity)
+{
+    const char *token = getenv("HF_TOKEN");
+    const char *home = getenv("HF_HOME");
+    const char *user = getenv("HOME");
+    char path[1024];
+    FILE *file;
+
+    if (token && *token)
+        return token;
+    if (home && *home)
+        snprintf(path, sizeof path, "%s/token", home);
+    else
+        snprintf(path, sizeof path, "%s/.cache/huggingface/token", user ? user : "");
+    file = fopen(path, "r");
+    if (!file)
+        return NULL;
+    if (!fgets(out, (int)capacity, file))
+        out[0] = '\0';
+    (void)fclose(file);
+    out[strcspn(out, "\r\n")] = '\0';
+    return out[0] ? out : NULL;
+}
+
+const char *cli_hub_certificates(void)
+{
+    static const char *const names[] = { "SSL_CERT_FILE", "CURL_CA_BUNDLE", "REQUESTS_CA_BUNDLE" };
+
+    for (size_t i = 0; i < SNUG_COUNT(names); i++) {
+        const char *path = getenv(names[i]);
+
+        if (path && *path)
+            return path;
+    }
+    return NULL;
 }

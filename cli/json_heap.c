@@ -119,11 +119,14 @@ snug_status cli_json_count_in(snug_memory *memory, snug_error *error)
 {
     snug_status status;
 
-    cli_json_count_no_more();
+    if (heap.memory)
+        return SNUG_OK;
+    (void)pthread_mutex_lock(&lock);
     heap.memory = memory;
     status = charge(heap.used_bytes, error);
     if (status != SNUG_OK)
         heap.memory = NULL;
+    (void)pthread_mutex_unlock(&lock);
     return status;
 }
 
@@ -131,20 +134,25 @@ snug_status cli_json_hold(uint64_t bytes, snug_error *error)
 {
     snug_status status;
 
+    (void)pthread_mutex_lock(&lock);
     heap.held_bytes = bytes;
     status = charge(heap.used_bytes, error);
     if (status != SNUG_OK)
         heap.held_bytes = 0;
+    (void)pthread_mutex_unlock(&lock);
     return status;
 }
 
-void cli_json_count_no_more(void)
+void cli_json_count_no_more(const snug_memory *memory)
 {
-    if (heap.memory)
-        snug_memory_unreserve(heap.memory, SNUG_MEMORY_OTHER, heap.charged_bytes);
+    if (!heap.memory || heap.memory != memory)
+        return;
+    (void)pthread_mutex_lock(&lock);
+    snug_memory_unreserve(heap.memory, SNUG_MEMORY_OTHER, heap.charged_bytes);
     heap.memory = NULL;
     heap.charged_bytes = 0;
     heap.held_bytes = 0;
+    (void)pthread_mutex_unlock(&lock);
 }
 
 uint64_t cli_json_bytes(void)

@@ -19,13 +19,14 @@
 /* Before anything else is done with JSON. */
 void cli_json_init(void);
 
-/* Count in this ledger from now on, what there is already too. Errors: OVER_LIMIT, with a sentence. */
+/* Count in this ledger from now on, what there is already too; unless another one counts: one does, for all
+ * of a program. Errors: OVER_LIMIT, with a sentence. */
 SNUG_MUST_CHECK snug_status cli_json_count_in(snug_memory *memory, snug_error *error);
 /* Keep so many charged, whatever is in use, until cli_json_count_no_more(): what is printed within them is
  * never refused. Errors: OVER_LIMIT. */
 SNUG_MUST_CHECK snug_status cli_json_hold(uint64_t bytes, snug_error *error);
-/* Before the ledger goes. */
-void cli_json_count_no_more(void);
+/* Before the ledger goes; of one that does not count nothing changes. */
+void cli_json_count_no_more(const snug_memory *memory);
 
 /* A text that the JSON library made: free() does not know it. NULL is allowed. */
 void cli_json_free(void *text);

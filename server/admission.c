@@ -12,6 +12,7 @@
 
 #include "base/status.h"
 #include "server/answer.h"
+#include "server/memory.h"
 #include "server/state.h"
 
 /* --- what it will be --------------------------------------------------------------------------------- */
@@ -55,17 +56,10 @@ static snug_plan_options plan_options(const server_answer *answer, uint64_t leav
     };
 }
 
-static bool is_same_side(const snug_kv_coding *a, const snug_kv_coding *b)
-{
-    return a->format == b->format && a->bits == b->bits && a->group == b->group;
-}
-
 static bool is_same_question(const server_profile *a, const server_profile *b)
 {
     return a->model == b->model && a->strategy == b->strategy && a->context_tokens == b->context_tokens &&
-           is_same_side(&a->kv.key, &b->kv.key) && is_same_side(&a->kv.value, &b->kv.value) &&
-           a->kv.retention.kind == b->kv.retention.kind &&
-           a->kv.retention.max_tokens == b->kv.retention.max_tokens;
+           memcmp(&a->kv, &b->kv, sizeof a->kv) == 0;
 }
 
 /* How long a choice holds: the machine may have more memory, or less, than it had. */
@@ -212,16 +206,6 @@ static void make_room(server_answer *answer, uint64_t leaving, uint64_t growth, 
         (void)server_kept_drop(answer->server, all - allowed);
 }
 
-/* The limit is for the process: what lies outside the ledger comes off it. */
-static void limit_ledger(const server_answer *answer)
-{
-    const uint64_t limit = atomic_load(&answer->server->memory_limit);
-    const uint64_t fixed = answer->plan.fixed_bytes;
-
-    if (limit > fixed && snug_memory_set_limits(answer->server->options.memory, 0, limit - fixed) != SNUG_OK)
-        server_note(answer->server, "the memory limit could not be set");
-}
-
 /* 1: begin; 0: wait; -1: refused. With the lock held. */
 static int try_to_begin(server_answer *answer)
 {
@@ -244,7 +228,7 @@ static int try_to_begin(server_answer *answer)
     if (server->queue.shares && beside > share_of(answer->plan.limit_bytes, rules->plan_share))
         return 0;
     make_room(answer, leaving, growth, allowed);
-    limit_ledger(answer);
+    server_limit_apply(server);
     return 1;
 }
 
@@ -260,6 +244,8 @@ static void begin(server_answer *answer)
     queue->running++;
     answer->is_admitted = true;
     answer->admitted_ns = server_clock_ns();
+    if (answer->predicted_peak_bytes > atomic_load(&answer->server->counts.predicted_peak_bytes))
+        atomic_store(&answer->server->counts.predicted_peak_bytes, answer->predicted_peak_bytes);
 }
 
 static bool is_hopeless(const server_answer *answer)

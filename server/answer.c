@@ -12,6 +12,7 @@
 #include "server/events.h"
 #include "server/heap.h"
 #include "server/json.h"
+#include "server/memory.h"
 #include "server/state.h"
 
 /* Sampling where neither the request nor the model says anything. */
@@ -295,7 +296,8 @@ static void suspend(server_answer *answer)
     char name[64] = "";
 
     if (options->on_suspend &&
-        options->on_suspend(options->user, name, answer->session, "the server was stopped")) {
+        options->on_suspend(options->user, name, answer->session,
+                            answer->server->models.model[answer->model].path, "the server was stopped")) {
         server_count(answer->server, SERVER_COUNT_SUSPENDED);
         server_refuse(&answer->refusal, 503, "server_stopping", NULL,
                       "this server is stopping before your answer was at its end; it is kept: llm-tool "
@@ -439,4 +441,5 @@ void server_answer_job(struct server *server, server_job *job)
     json_decref(answer.logprobs);
     server_buffer_free(&answer.text);
     server_free(answer.ids);
+    server_limit_apply(server); /* of what it left outside the ledger, too */
 }

@@ -82,6 +82,13 @@ static void write_relief(char *out, size_t capacity, const snug_relief_event *ev
     else if (event->step == SNUG_RELIEF_CHUNK)
         snprintf(out, capacity, "The prompt is read in chunks of %u tokens from here on.",
                  event->prefill_chunk);
+    else if (event->step == SNUG_RELIEF_SUSPEND)
+        snprintf(out, capacity, "Memory has run out: the answer ends here.");
+    else if (event->step == SNUG_RELIEF_WINDOW)
+        snprintf(out, capacity, "The middle of the conversation is forgotten: %.1f MiB given back.",
+                 returned);
+    else if (event->step == SNUG_RELIEF_PREFIX)
+        snprintf(out, capacity, "Conversations that were kept have gone: %.1f MiB given back.", returned);
     else if (event->step == SNUG_RELIEF_RECOVER)
         snprintf(out, capacity, "There is room again: a step was taken back.");
     else

@@ -9,6 +9,13 @@
 
 #include <snug/memory.h>
 
+/*
+ * So many bytes are reserved beforehand for what a server must always be able to say: as long as they last,
+ * small blocks cannot be refused. One ledger at a time has a desk. Errors: OVER_LIMIT.
+ */
+SNUG_MUST_CHECK snug_status server_desk_open(snug_memory *memory, uint64_t bytes, snug_error *error);
+void server_desk_close(void);
+
 /* Zeroed, `what` names it in a refusal. NULL: OVER_LIMIT or NO_MEMORY in `error`, which may be NULL. */
 void *server_alloc(snug_memory *memory, size_t bytes, const char *what, snug_error *error);
 void server_free(void *block); /* NULL is allowed */

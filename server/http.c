@@ -119,6 +119,14 @@ enum MHD_Result server_reply_page(server_call *call, const char *type, server_bu
     return send_page(call, type, response);
 }
 
+enum MHD_Result server_reply_text(server_call *call, const char *type, server_buffer *text)
+{
+    struct MHD_Response *response = server_http_response(text->data, text->bytes);
+
+    *text = (server_buffer){ .memory = text->memory };
+    return server_http_send(call->server, call->connection, response, 200, type);
+}
+
 enum MHD_Result server_reply_elsewhere(server_call *call, const char *location)
 {
     struct MHD_Response *response = server_http_response(NULL, 0);
@@ -275,6 +283,26 @@ static void complete(void *user, struct MHD_Connection *connection, void **state
     *state = NULL;
 }
 
+/* Each connection is in the ledger while it is open. One that is refused memory is served all the same, for
+ * it has to be told so. */
+static void count_connection(void *user, struct MHD_Connection *connection, void **state,
+                             enum MHD_ConnectionNotificationCode code)
+{
+    const struct server *server = user;
+    snug_memory *memory = server->options.memory;
+    static char is_counted;
+
+    (void)connection;
+    if (code == MHD_CONNECTION_NOTIFY_STARTED) {
+        *state = NULL;
+        if (snug_memory_reserve(memory, SNUG_MEMORY_OTHER, CONNECTION_BYTES, "a connection", NULL) == SNUG_OK)
+            *state = &is_counted;
+    } else if (*state) {
+        snug_memory_unreserve(memory, SNUG_MEMORY_OTHER, CONNECTION_BYTES);
+        *state = NULL;
+    }
+}
+
 /* --- listening ----------------------------------------------------------------------------------------- */
 
 static int listen_on(const struct addrinfo *address)
@@ -332,9 +360,6 @@ snug_status server_http_start(struct server *server, char *address_out, snug_err
     const server_options *options = &server->options;
     const unsigned connections = options->queue + options->answers + CONNECTIONS_BESIDE;
 
-    SNUG_TRY(snug_memory_reserve(options->memory, SNUG_MEMORY_OTHER, connections * CONNECTION_BYTES,
-                                 "the connections of the server", error));
-    server->connection_bytes = connections * CONNECTION_BYTES;
     SNUG_TRY(open_socket(&server->socket, options, error));
     write_address(address_out, server->socket, options->host);
     server->daemon = MHD_start_daemon(
@@ -342,7 +367,8 @@ snug_status server_http_start(struct server *server, char *address_out, snug_err
         MHD_OPTION_LISTEN_SOCKET, server->socket, MHD_OPTION_CONNECTION_LIMIT, connections,
         MHD_OPTION_CONNECTION_MEMORY_LIMIT, CONNECTION_BYTES, MHD_OPTION_CONNECTION_TIMEOUT,
         (unsigned)TIMEOUT_SECONDS, MHD_OPTION_NOTIFY_COMPLETED, complete, server,
-        MHD_OPTION_THREAD_STACK_SIZE, (size_t)256 << 10, MHD_OPTION_END);
+        MHD_OPTION_NOTIFY_CONNECTION, count_connection, server, MHD_OPTION_THREAD_STACK_SIZE,
+        (size_t)256 << 10, MHD_OPTION_END);
     if (server->daemon)
         return SNUG_OK;
     (void)close(server->socket);
@@ -362,6 +388,4 @@ void server_http_stop(struct server *server)
     if (server->daemon)
         MHD_stop_daemon(server->daemon);
     server->daemon = NULL;
-    snug_memory_unreserve(server->options.memory, SNUG_MEMORY_OTHER, server->connection_bytes);
-    server->connection_bytes = 0;
 }

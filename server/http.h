@@ -49,6 +49,8 @@ enum MHD_Result server_reply_refusal(server_call *call);
 enum MHD_Result server_reply_static(server_call *call, const char *type, const char *bytes, size_t count);
 /* The same; takes the buffer's memory. */
 enum MHD_Result server_reply_page(server_call *call, const char *type, server_buffer *page);
+/* Anything else; the same. */
+enum MHD_Result server_reply_text(server_call *call, const char *type, server_buffer *text);
 enum MHD_Result server_reply_elsewhere(server_call *call, const char *location);
 
 /* Call it with an outlet that its writer holds, too. */

@@ -16,18 +16,10 @@
 /* Fewer tokens in common than this are as quickly computed. */
 #define COMMON_TOKENS_MIN 16
 
-static bool is_same_coding(const snug_kv_coding *a, const snug_kv_coding *b)
-{
-    return a->format == b->format && a->bits == b->bits && a->group == b->group;
-}
-
+/* Of small numbers without gaps between them. */
 static bool is_same_cache(const snug_kv_config *a, const snug_kv_config *b)
 {
-    return is_same_coding(&a->key, &b->key) && is_same_coding(&a->value, &b->value) &&
-           a->first_exact_tokens == b->first_exact_tokens &&
-           a->recent_exact_tokens == b->recent_exact_tokens && a->retention.kind == b->retention.kind &&
-           a->retention.max_tokens == b->retention.max_tokens &&
-           a->retention.sink_tokens == b->retention.sink_tokens;
+    return memcmp(a, b, sizeof *a) == 0;
 }
 
 /* Nor has it lost bits: an answer does not depend on what happened to another one. */
@@ -122,7 +114,7 @@ void server_kept_init(struct server *server)
 
     SNUG_ASSERT(pthread_mutex_init(&kept->lock, NULL) == 0);
     kept->reliever = (snug_memory_reliever){
-        .name = "kept conversations", .rank = 0, .release = give_back, .user = server
+        .name = "kept conversations", .rank = SNUG_MEMORY_RANK_PREFIX, .release = give_back, .user = server
     };
     snug_memory_add_reliever(server->options.memory, &kept->reliever);
 }

@@ -47,18 +47,24 @@ static uint64_t predicted_bytes(struct server *server, uint64_t now)
 json_t *server_memory_json(struct server *server)
 {
     const uint64_t set = atomic_load(&server->memory_limit);
+    uint64_t peak = snug_memory_measured_peak(server->options.memory);
+    const uint64_t ledger_peak = snug_memory_read_all(server->options.memory).peak_bytes;
     snug_memory_state state;
     uint64_t limit;
     double usage;
 
     snug_memory_read_state(&state, server->options.memory);
+    if (ledger_peak > peak) /* of one kind with what is used: had, or promised */
+        peak = ledger_peak;
+    if (state.own_bytes > peak)
+        peak = state.own_bytes;
     limit = state.limit_bytes;
     if (set > 0 && set < limit)
         limit = set;
     usage = state.usage > 0 ? state.usage : 0;
     return json_pack("{s:o,s:I,s:I,s:I,s:o,s:o,s:o,s:s,s:s,s:f,s:[f,f,f],s:s,s:I,s:I,s:o,s:o}", "limit_bytes",
                      server_json_bytes(limit), "used_bytes", (json_int_t)state.own_bytes, "peak_bytes",
-                     (json_int_t)snug_memory_measured_peak(server->options.memory), "predicted_bytes",
+                     (json_int_t)peak, "predicted_bytes",
                      (json_int_t)predicted_bytes(server, state.own_bytes), "headroom_bytes",
                      server_json_bytes(limit >= SNUG_MEMORY_NO_LIMIT ? limit
                                        : limit > state.own_bytes     ? limit - state.own_bytes
@@ -113,22 +119,34 @@ static snug_json only_member(server_call *call, const char *name)
     return value;
 }
 
-/* Relief begins with the next token; where nothing runs, what is kept goes now. */
-static void apply_limit(struct server *server, uint64_t limit)
+void server_limit_apply(struct server *server)
 {
+    const uint64_t limit = atomic_load(&server->memory_limit);
     snug_memory_state state;
-    uint64_t fixed;
+    uint64_t fixed = 0;
 
-    atomic_store(&server->memory_limit, limit);
-    server_queue_forget_choices(server);
     snug_memory_read_state(&state, server->options.memory);
-    fixed = state.own_bytes > state.ledger_used_bytes ? state.own_bytes - state.ledger_used_bytes : 0;
+    if (state.process_anonymous_bytes < SNUG_MEMORY_NO_LIMIT &&
+        state.process_anonymous_bytes > state.ledger_used_bytes)
+        fixed = state.process_anonymous_bytes - state.ledger_used_bytes;
     if (limit > 0 && limit <= fixed)
         fixed = limit - 1; /* nothing more is granted */
     if (snug_memory_set_limits(server->options.memory, 0, limit > 0 ? limit - fixed : 0) != SNUG_OK)
         server_note(server, "the memory limit could not be set");
-    if (limit > 0 && state.own_bytes > limit)
-        (void)server_kept_drop(server, state.own_bytes - limit);
+}
+
+/* Relief begins with the next token; where nothing runs, what is kept goes now. */
+static void change_limit(struct server *server, uint64_t limit)
+{
+    snug_memory_limits limits;
+
+    atomic_store(&server->memory_limit, limit);
+    server_queue_forget_choices(server);
+    (void)snug_memory_cleanup(NULL); /* what the heap keeps is not outside the ledger for good */
+    server_limit_apply(server);
+    snug_memory_read_limits(&limits, server->options.memory);
+    if (limits.used_bytes > limits.hard_bytes)
+        (void)server_kept_drop(server, limits.used_bytes - limits.hard_bytes);
     server_queue_look(server);
 }
 
@@ -149,7 +167,7 @@ enum MHD_Result server_handle_limit(server_call *call)
                             (unsigned long long)most);
     if (call->refusal.status)
         return server_reply_refusal(call);
-    apply_limit(call->server, bytes);
+    change_limit(call->server, bytes);
     return server_handle_memory(call);
 }
 

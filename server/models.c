@@ -28,32 +28,46 @@ static void name_by_path(server_model *model, const char *path)
     snprintf(model->path, sizeof model->path, "%s", path);
 }
 
-static bool has_id(const server_models *models, const char *id)
+void server_models_id(char out[SERVER_MODEL_NAME_BYTES], const snug_catalog_model *model,
+                      const snug_catalog_source *source, size_t place)
 {
-    for (size_t i = 0; i < models->count; i++)
-        if (strcasecmp(models->model[i].id, id) == 0)
-            return true;
-    return false;
+    if (place == 0 || !source->repository[0])
+        snprintf(out, SERVER_MODEL_NAME_BYTES, "%s", model->name);
+    else
+        snprintf(out, SERVER_MODEL_NAME_BYTES, "%s%s%s", source->repository, source->file[0] ? ":" : "",
+                 source->file);
 }
 
-/* What is on this machine. Of a model that is there twice, the second goes by its repository. */
-static void add_source(server_models *models, const snug_catalog_model *of, const snug_catalog_source *source,
-                       const char *own_path)
+static void add_source(struct server *server, size_t of, size_t place, const char *path)
 {
+    const snug_catalog *catalog = server->options.catalog;
+    server_models *models = &server->models;
     server_model *model = &models->model[models->count];
+    snug_catalog_model row = { .struct_size = sizeof row };
+    snug_catalog_source source = { .struct_size = sizeof source };
 
-    if (!source->path || strlen(source->path) >= sizeof model->path)
+    snug_catalog_read_model(&row, catalog, of);
+    snug_catalog_read_source(&source, catalog, of, place);
+    if (!path || strlen(path) >= sizeof model->path || models->count >= models->capacity)
         return;
     *model = (server_model){ .users = 0 };
-    snprintf(model->path, sizeof model->path, "%s", source->path);
-    snprintf(model->repository, sizeof model->repository, "%s%s%s", source->repository,
-             source->file[0] ? ":" : "", source->file);
-    snprintf(model->id, sizeof model->id, "%s", has_id(models, of->name) ? model->repository : of->name);
-    if (!model->id[0] || has_id(models, model->id))
-        return;
-    if (strcmp(source->path, own_path) == 0)
-        models->own = models->count;
-    models->count++;
+    server_models_id(model->id, &row, &source, place);
+    snprintf(model->alias, sizeof model->alias, "%s", row.name);
+    snprintf(model->path, sizeof model->path, "%s", path);
+    atomic_fetch_add(&models->count, 1); /* whole before it is seen */
+}
+
+void server_models_add(struct server *server, size_t model, size_t place, const char *path)
+{
+    server_models *models = &server->models;
+    bool is_there = false;
+
+    (void)pthread_mutex_lock(&models->lock);
+    for (size_t i = 0; i < models->count; i++)
+        is_there = is_there || strcmp(models->model[i].path, path) == 0;
+    if (!is_there)
+        add_source(server, model, place, path);
+    (void)pthread_mutex_unlock(&models->lock);
 }
 
 static size_t count_sources(const snug_catalog *catalog)
@@ -75,7 +89,6 @@ static void list_models(struct server *server)
     const char *own_path = server->options.model_path;
     server_models *models = &server->models;
 
-    models->own = SIZE_MAX;
     for (size_t i = 0; i < snug_catalog_model_count(catalog); i++) {
         snug_catalog_model model = { .struct_size = sizeof model };
 
@@ -84,15 +97,24 @@ static void list_models(struct server *server)
             snug_catalog_source source = { .struct_size = sizeof source };
 
             snug_catalog_read_source(&source, catalog, i, s);
-            add_source(models, &model, &source, own_path);
+            if (source.path && strcmp(source.path, own_path) == 0) {
+                models->own = models->count;
+                models->is_own_known = true;
+            }
+            add_source(server, i, s, source.path);
         }
     }
-    if (models->own != SIZE_MAX)
+    if (models->is_own_known)
         return;
     models->own = models->count;
-    models->model[models->count] = (server_model){ .users = 0 };
-    name_by_path(&models->model[models->count], own_path);
-    models->count++;
+    models->model[models->own] = (server_model){ .users = 0 };
+    name_by_path(&models->model[models->own], own_path);
+    atomic_fetch_add(&models->count, 1);
+}
+
+static bool is_called(const server_model *model, const char *name)
+{
+    return strcasecmp(model->id, name) == 0 || (model->alias[0] && strcasecmp(model->alias, name) == 0);
 }
 
 bool server_models_find(size_t *index_out, struct server *server, const char *name, server_refusal *refusal)
@@ -100,16 +122,29 @@ bool server_models_find(size_t *index_out, struct server *server, const char *na
     const server_models *models = &server->models;
 
     *index_out = models->own;
-    if (!name[0])
+    if (!name[0] || is_called(&models->model[models->own], name))
         return true;
     for (size_t i = 0; i < models->count; i++)
-        if (strcasecmp(models->model[i].id, name) == 0 ||
-            (models->model[i].repository[0] && strcasecmp(models->model[i].repository, name) == 0)) {
+        if (is_called(&models->model[i], name)) {
             *index_out = i;
             return true;
         }
     return server_refuse(refusal, 404, "model_not_found", "model",
                          "there is no model \"%.150s\" here; GET /v1/models lists those there are", name);
+}
+
+void server_models_read(server_model_state *out, struct server *server, size_t index)
+{
+    server_models *models = &server->models;
+    const server_model *model = &models->model[index];
+    const uint32_t kept = server_kept_count(server, index);
+
+    *out = (server_model_state){ .is_installed = true };
+    (void)pthread_mutex_lock(&models->lock);
+    memcpy(out->id, model->id, sizeof out->id);
+    out->is_loaded = model->is_loaded;
+    out->is_in_use = model->users > kept; /* by answers */
+    (void)pthread_mutex_unlock(&models->lock);
 }
 
 /* --- loading ------------------------------------------------------------------------------------------- */
@@ -130,12 +165,27 @@ static void let_go(struct server *server, size_t index)
         snug_pool_release(models->pool, &model->loaded);
 }
 
+typedef struct loading {
+    struct server *server;
+    const char *id;
+} loading;
+
+static void tell_progress(void *user, const snug_load_progress *progress)
+{
+    const loading *l = user;
+
+    server_events_model(l->server, l->id, "loading", "The model is being loaded.", progress);
+}
+
 static snug_status load(struct server *server, size_t index, snug_error *error)
 {
     const server_options *options = &server->options;
-    const snug_load_options how = { .struct_size = sizeof how, .model = options->model };
     server_models *models = &server->models;
     server_model *model = &models->model[index];
+    loading l = { server, model->id };
+    const snug_load_options how = {
+        .struct_size = sizeof how, .model = options->model, .on_progress = tell_progress, .user = &l
+    };
     snug_status status = snug_catalog_load(&model->loaded, models->pool, model->path, &how, error);
 
     if (status == SNUG_ERR_OVER_LIMIT) { /* everything that is there for later makes room */
@@ -191,6 +241,8 @@ static snug_status take(snug_loaded *loaded_out, struct server *server, size_t i
         set_loading(models, index, true, false);
         status = load(server, index, error);
         set_loading(models, index, false, status == SNUG_OK);
+        server_events_model(server, models->model[index].id, status == SNUG_OK ? "loaded" : "unloaded",
+                            status == SNUG_OK ? "The model is loaded." : error->text, NULL);
         if (status == SNUG_OK)
             SNUG_ASSERT(take_loaded(loaded_out, models, index));
     }
@@ -229,6 +281,9 @@ bool server_models_unload(struct server *server, size_t index, server_refusal *r
     (void)snug_pool_trim(models->pool, 0);
     is_loaded = models->model[index].is_loaded;
     (void)pthread_mutex_unlock(&models->loading);
+    if (!is_loaded)
+        server_events_model(server, models->model[index].id, "unloaded",
+                            "The model is not in memory any more.", NULL);
     return !is_loaded ||
            server_refuse(refusal, 409, "model_in_use", "model",
                          "%s is answering: unload it when it has ended", models->model[index].id);
@@ -277,8 +332,9 @@ snug_status server_models_open(struct server *server, snug_error *error)
     snug_memory *memory = server->options.memory;
     snug_loaded loaded;
 
-    models->model = server_alloc(memory, (count_sources(server->options.catalog) + 1) * sizeof *models->model,
-                                 "the names of models", error);
+    models->capacity = count_sources(server->options.catalog) + 1;
+    models->model =
+        server_alloc(memory, models->capacity * sizeof *models->model, "the names of models", error);
     if (!models->model)
         return error->status;
     list_models(server);

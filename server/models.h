@@ -9,6 +9,8 @@
 #ifndef SNUG_SERVER_MODELS_H
 #define SNUG_SERVER_MODELS_H
 
+#include <stdatomic.h>
+
 #include <pthread.h>
 
 #include <snug/catalog.h>
@@ -22,8 +24,8 @@ struct server_request;
 
 /* One that can be asked for. */
 typedef struct server_model {
-    char id[SERVER_MODEL_NAME_BYTES]; /* "qwen3-0.6b", "mini" */
-    char repository[SERVER_MODEL_NAME_BYTES];
+    char id[SERVER_MODEL_NAME_BYTES];    /* server_models_id() */
+    char alias[SERVER_MODEL_NAME_BYTES]; /* the catalogue's name of it: the first that has it is meant */
     char path[1024];
     uint32_t users; /* answers, and conversations that are kept */
     bool is_loaded;
@@ -40,14 +42,32 @@ typedef struct server_models {
     snug_pool *pool;
     pthread_mutex_t lock;
     server_model *model;
-    size_t count;
-    size_t own; /* index of the server's own */
+    _Atomic size_t count; /* grows when one is fetched */
+    size_t capacity;
+    size_t own;        /* index of the server's own */
+    bool is_own_known; /* to the catalogue */
     bool is_loading;
 } server_models;
 
 void server_models_init(struct server *server);
 SNUG_MUST_CHECK snug_status server_models_open(struct server *server, snug_error *error);
 void server_models_close(struct server *server);
+
+/* How a source of the catalogue is called: the first of a model as the model, others as their repository. */
+void server_models_id(char out[SERVER_MODEL_NAME_BYTES], const snug_catalog_model *model,
+                      const snug_catalog_source *source, size_t place);
+
+/* One of the catalogue's is on this machine from now on. */
+void server_models_add(struct server *server, size_t model, size_t place, const char *path);
+
+typedef struct server_model_state {
+    char id[SERVER_MODEL_NAME_BYTES];
+    bool is_installed;
+    bool is_loaded;
+    bool is_in_use;
+} server_model_state;
+
+void server_models_read(server_model_state *out, struct server *server, size_t index);
 
 /* The model of that name; "" is the server's own. False with the refusal. */
 bool server_models_find(size_t *index_out, struct server *server, const char *name, server_refusal *refusal);

@@ -23,6 +23,20 @@ enum MHD_Result server_handle_memory(server_call *call);
 enum MHD_Result server_handle_limit(server_call *call);
 enum MHD_Result server_handle_strategy(server_call *call);
 
+/* metrics.c */
+enum MHD_Result server_handle_metrics(server_call *call);
+
+/* tokens.c */
+enum MHD_Result server_handle_tokenize(server_call *call);
+enum MHD_Result server_handle_detokenize(server_call *call);
+
+/* catalog.c */
+enum MHD_Result server_handle_models(server_call *call);
+enum MHD_Result server_handle_load(server_call *call);
+enum MHD_Result server_handle_unload(server_call *call);
+enum MHD_Result server_handle_pull(server_call *call);
+enum MHD_Result server_handle_plan(server_call *call);
+
 /* events.c */
 enum MHD_Result server_handle_events(server_call *call);
 

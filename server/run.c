@@ -21,6 +21,9 @@
 
 #define SECOND ((uint64_t)1000000000)
 
+/* Some hundred small requests and what is answered to them, whatever the limit is. */
+#define DESK_BYTES ((uint64_t)512 << 10)
+
 /* What the watch waits for; above these are the numbers of outlets whose clients hang up. */
 enum {
     WATCH_SIGNAL = 0,
@@ -220,6 +223,8 @@ static snug_status serve(struct server *server, const sigset_t *signals, snug_er
     snug_status status = server_mhd_load(error);
 
     if (status == SNUG_OK)
+        status = server_desk_open(server->options.memory, DESK_BYTES, error);
+    if (status == SNUG_OK)
         status = open_watch(&w, signals, error);
     if (status == SNUG_OK)
         status = server_models_open(server, error);
@@ -235,12 +240,14 @@ static snug_status serve(struct server *server, const sigset_t *signals, snug_er
     atomic_store(&server->is_ending, true);
     atomic_store(&server->is_over, true);
     server_queue_stop(server);
+    server_errands_end(server);
     server_events_close(server);
     let_them_read(server);
     server_http_stop(server);
     server_kept_deinit(server);
     server_models_close(server);
     close_watch(&w);
+    server_desk_close();
     return status;
 }
 
@@ -257,6 +264,7 @@ snug_status server_run(const server_options *options, snug_error *error)
     SNUG_ASSERT(pthread_mutex_init(&server.outlets_lock, NULL) == 0);
     server_turn_init(&server.turn);
     server_events_init(&server);
+    server_errands_init(&server);
     server_models_init(&server);
     server_kept_init(&server);
     server_queue_init(&server);

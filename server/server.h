@@ -33,6 +33,9 @@ typedef struct server_options {
     uint64_t memory_limit; /* of this process; 0: what the machine has */
     const snug_catalog *catalog;
     const char *cache_folder; /* of the hub; "": none is known */
+    const char *hub_endpoint; /* NULL: its own */
+    const char *hub_token;    /* NULL: none */
+    const char *hub_ca_file;  /* NULL: the system's */
     const char *model_path;   /* of the server's own model */
     snug_model_options model;
     const char *chat_template; /* Jinja, in place of the model's; NULL */
@@ -54,7 +57,11 @@ typedef struct server_options {
      * An answer that has to stop before its end is to be kept: writes the session somewhere and its name to
      * `name_out` (64 bytes). NULL: nowhere.
      */
-    bool (*on_suspend)(void *user, char *name_out, const snug_session *session, const char *reason);
+    bool (*on_suspend)(void *user, char *name_out, snug_session *session, const char *model_path,
+                       const char *reason);
+    /* What llm-tool plan --json says, as JSON of jansson; NULL: it could not, and has said why. */
+    struct json_t *(*on_plan)(void *user, const char *model_path, uint32_t context_tokens,
+                              snug_strategy strategy);
     void *user;
 } server_options;
 

@@ -12,6 +12,7 @@
 #include <pthread.h>
 
 #include "server/counts.h"
+#include "server/errands.h"
 #include "server/events.h"
 #include "server/kept.h"
 #include "server/mhd.h"
@@ -30,7 +31,6 @@ struct server {
 
     struct MHD_Daemon *daemon;
     int socket;
-    uint64_t connection_bytes;
 
     pthread_mutex_t outlets_lock;
     server_outlet *outlets;
@@ -44,6 +44,7 @@ struct server {
     server_models models;
     server_kept kept;
     server_events events;
+    server_errands errands;
     server_counts counts;
 };
 

@@ -54,7 +54,7 @@ static void counts_in_steps_and_gives_back(void **state)
     json_decref(texts);
     assert_int_equal(cli_json_bytes(), 0);
     assert_int_equal(used(memory), CLI_JSON_STEP_BYTES);
-    cli_json_count_no_more();
+    cli_json_count_no_more(memory);
     assert_int_equal(used(memory), 0);
     assert_null(cli_json_refusal());
     snug_memory_destroy(memory);
@@ -73,7 +73,7 @@ static void moves_what_is_there_into_a_ledger(void **state)
     assert_non_null(strstr(error.text, "JSON to print needs"));
     assert_int_equal(cli_json_count_in(memory, &error), SNUG_OK);
     assert_true(used(memory) >= cli_json_bytes());
-    cli_json_count_no_more();
+    cli_json_count_no_more(memory);
     json_decref(texts);
     snug_memory_destroy(memory);
     snug_memory_destroy(small);
@@ -96,7 +96,7 @@ static void has_what_it_holds_when_nothing_is_left(void **state)
     assert_true(cli_json_bytes() > 2 * CLI_JSON_STEP_BYTES);
     json_decref(texts);
     assert_int_equal(used(memory), 4 * CLI_JSON_STEP_BYTES);
-    cli_json_count_no_more();
+    cli_json_count_no_more(memory);
     assert_int_equal(used(memory), 0);
     snug_memory_destroy(memory);
 }
@@ -113,7 +113,7 @@ static void is_refused_by_the_ledger_with_its_sentence(void **state)
     assert_true(made > 1000 && made < 10000);
     assert_non_null(strstr(cli_json_refusal(), "JSON to print needs 64.0 KiB, but 0 bytes are left"));
     json_decref(texts);
-    cli_json_count_no_more();
+    cli_json_count_no_more(memory);
     snug_memory_destroy(memory);
 }
 

@@ -30,7 +30,7 @@ has 'its id' "$headers" "X-Request-Id: $(json id)"
 ask /v1/chat/completions "$chat,\"stream\":true,\"stream_options\":{\"include_usage\":true}}"
 is 'a stream' "$code" 200
 has 'its type' "$headers" 'Content-Type: text/event-stream'
-is 'the same text' "$(stream_text delta.content)" "$expected"
+is 'the same text' "$(stream_text content)" "$expected"
 is 'the last line' "$(grep '^data' "$work/out" | tail -n 1)" 'data: [DONE]'
 sed -n 's/^data: {/{/p' "$work/out" | tail -n 1 >"$work/last"
 is 'the usage' "$("$JSON_GET" "$work/last" usage.completion_tokens)" 24
@@ -41,7 +41,7 @@ ask /v1/chat/completions "$chat,\"stop\":[\"never\",\"$stop\"]}"
 is 'stopped' "$(json choices.0.message.content)" "${expected%%"$stop"*}"
 is 'the reason' "$(json choices.0.finish_reason) $(json snug.stop)" 'stop stop_string'
 ask /v1/chat/completions "$chat,\"stop\":\"$stop\",\"stream\":true}"
-is 'stopped, streamed' "$(stream_text delta.content)" "${expected%%"$stop"*}"
+is 'stopped, streamed' "$(stream_text content)" "${expected%%"$stop"*}"
 
 run generate --model "$model" --prompt 'Once upon a time' --raw --max-tokens 8 --temperature 0 --quiet
 expected=$out

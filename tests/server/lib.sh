@@ -48,14 +48,13 @@ refuses_body() {
     has "sentence of $5" "$(json error.message)" "$3"
 }
 
-# The texts of a stream of chunks in $work/out, one after the other.
+# The texts of a stream of chunks in $work/out, one after the other: of "content" in a chat, of "text" else.
+# The server escapes nothing but quotes, backslashes and control characters.
 stream_text() {
-    local key=$1
-    sed -n 's/^data: {/{/p' "$work/out" | while IFS= read -r chunk; do
-        printf '%s' "$chunk" >"$work/chunk"
-        "$JSON_GET" "$work/chunk" "choices.0.$key" 2>/dev/null >"$work/part" || continue
-        head -c -1 "$work/part" # without the line's end that json_get adds
-    done
+    local all
+    all=$(sed -nE "s/^data: .*\"$1\":\"(.*)\"[,}].*\"logprobs\".*/\1/p" "$work/out" | tr -d '\n' |
+        sed 's/\\"/"/g')
+    printf '%b' "$all"
 }
 
 stop_server() {
