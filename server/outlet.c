@@ -245,14 +245,17 @@ enum MHD_Result server_outlet_respond(server_outlet *outlet, struct MHD_Connecti
 {
     struct MHD_Response *response;
     enum MHD_Result result = MHD_NO;
+    const char *type = "text/event-stream";
     int status = 200;
     char seconds[16];
 
     (void)pthread_mutex_lock(&outlet->lock);
     if (outlet->is_begun || outlet->is_ended) {
         response = make_response(outlet);
-        if (!outlet->is_begun)
+        if (!outlet->is_begun) {
             status = outlet->status;
+            type = "application/json";
+        }
         outlet->was_answered = true;
         (void)pthread_mutex_unlock(&outlet->lock);
         if (!response)
@@ -261,8 +264,7 @@ enum MHD_Result server_outlet_respond(server_outlet *outlet, struct MHD_Connecti
         snprintf(seconds, sizeof seconds, "%u", outlet->retry_seconds);
         if (outlet->retry_seconds > 0)
             (void)MHD_add_response_header(response, "Retry-After", seconds);
-        result = server_http_send(outlet->server, connection, response, (unsigned)status,
-                                  outlet->is_begun ? "text/event-stream" : "application/json");
+        result = server_http_send(outlet->server, connection, response, (unsigned)status, type);
         return result;
     }
     if (!atomic_load(&outlet->is_gone)) { /* woken for nothing */

@@ -4,7 +4,7 @@
 # shellcheck source=lib.sh disable=SC1091
 . "$(dirname "$0")/lib.sh"
 
-serve
+serve --grace 10
 chat='{"messages":[{"role":"user","content":"Tell me a story."}],"max_tokens":24,"temperature":0'
 
 ask /health

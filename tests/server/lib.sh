@@ -37,6 +37,7 @@ ask() {
     [ $# -lt 2 ] || words+=(-H 'Content-Type: application/json' --data-binary "$2")
     code=$(curl "${words[@]}" ${extra[@]+"${extra[@]}"} "$url$path" 2>"$work/curl.err") || true
     out=$(cat "$work/out" 2>/dev/null)
+    # shellcheck disable=SC2034 # for who sources this
     headers=$(tr -d '\r' <"$work/headers" 2>/dev/null)
 }
 

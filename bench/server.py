@@ -1,0 +1,280 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""llm-tool serve from outside: what clients made for others do with it, and what it does under load.
+
+  server.py openai TOOL           the official client (pip install openai) lists, chats, streams, stops, fails
+  server.py requests TOOL [N]     N (10,000) short requests over 16 connections: is the resident size where it was?
+  server.py crowd TOOL            64 clients in a control group that fits three conversations (needs root)
+  server.py first TOOL            from a request to the first streamed byte, against llm-tool generate
+  server.py idle TOOL [SECONDS]   processor time of a server that nobody asks
+  server.py turns TOOL            four conversations in turns, against one after the other
+
+TOOL is llm-tool; it serves the bundled model. Prints what was measured; the status says whether it held.
+"""
+import http.client
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+STORY = [{"role": "user", "content": "Tell me a story."}]
+
+
+class Server:
+    """One that was started, with the bundled model; `within` is put in front of its command."""
+
+    def __init__(self, tool, *words, within=()):
+        model = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../models/mini")
+        self.process = subprocess.Popen(
+            [*within, tool, "serve", "--model", model, "--port", "0", "--quiet", *words],
+            stdout=subprocess.PIPE, text=True)
+        self.url = self.process.stdout.readline().strip()
+        self.port = int(self.url.rsplit(":", 1)[1])
+
+    def connect(self):
+        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=600)
+
+    def ask(self, path, body=None, connection=None):
+        connection = connection or self.connect()
+        connection.request("POST" if body is not None else "GET", path,
+                           json.dumps(body) if body is not None else None,
+                           {"Content-Type": "application/json"})
+        answer = connection.getresponse()
+        return answer.status, answer.headers, json.loads(answer.read())
+
+    def resident(self):
+        with open(f"/proc/{self.process.pid}/status") as file:
+            return int(re.search(r"VmRSS:\s+(\d+)", file.read()).group(1)) * 1024
+
+    def ticks(self):
+        with open(f"/proc/{self.process.pid}/stat") as file:
+            fields = file.read().rsplit(")", 1)[1].split()
+        return int(fields[11]) + int(fields[12])
+
+    def stop(self):
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(60)
+
+
+def check(what, holds):
+    print(f"{'ok   ' if holds else 'FAILED'} {what}")
+    return bool(holds)
+
+
+def openai(tool):
+    import openai as package
+
+    server = Server(tool, "--api-key", "a-key")
+    client = package.OpenAI(base_url=server.url + "/v1", api_key="a-key", max_retries=0)
+    held = [check(f"openai {package.__version__}: models", client.models.list().data[0].id == "mini")]
+    held.append(check("one model", client.models.retrieve("mini").id == "mini"))
+    chat = client.chat.completions.create(model="mini", messages=STORY, max_tokens=24, temperature=0)
+    text = chat.choices[0].message.content
+    held.append(check(f"a chat: {text!r}", chat.choices[0].finish_reason == "length"))
+    held.append(check(f"usage: {chat.usage}", chat.usage.completion_tokens == 24))
+    chunks = list(client.chat.completions.create(model="mini", messages=STORY, max_tokens=24, temperature=0,
+                                                 stream=True, stream_options={"include_usage": True}))
+    streamed = "".join(c.choices[0].delta.content or "" for c in chunks if c.choices)
+    held.append(check("streamed, the same text", streamed == text))
+    held.append(check("and its usage", chunks[-1].usage.completion_tokens == 24))
+    stop = text[20:27]
+    stopped = client.chat.completions.create(model="mini", messages=STORY, max_tokens=24, temperature=0, stop=[stop])
+    held.append(check(f"stopped before {stop!r}", stopped.choices[0].message.content == text.split(stop)[0] and
+                      stopped.choices[0].finish_reason == "stop"))
+    likely = client.chat.completions.create(model="mini", messages=STORY, max_tokens=4, temperature=0, logprobs=True,
+                                            top_logprobs=3)
+    first = likely.choices[0].logprobs.content[0]
+    held.append(check(f"logprobs: {first.token!r} {first.logprob:.3f}", len(first.top_logprobs) == 3 and
+                      first.top_logprobs[0].token == first.token))
+    answer = client.completions.create(model="mini", prompt="Once upon a time", max_tokens=8, temperature=0)
+    held.append(check(f"a completion: {answer.choices[0].text!r}", answer.usage.completion_tokens == 8))
+    back = client.chat.completions.create(
+        model="mini", max_tokens=4,
+        messages=STORY + [chat.choices[0].message, {"role": "user", "content": "And then?"}])
+    held.append(check("its own answer sent back", back.usage.prompt_tokens > chat.usage.total_tokens))
+    for error, what, call in [
+            (package.NotFoundError, "no such model", lambda: client.chat.completions.create(
+                model="none", messages=STORY)),
+            (package.BadRequestError, "a parameter that is none", lambda: client.chat.completions.create(
+                model="mini", messages=STORY, extra_body={"nonsense": 1})),
+            (package.BadRequestError, "two answers", lambda: client.chat.completions.create(
+                model="mini", messages=STORY, n=2)),
+            (package.APIStatusError, "embeddings", lambda: client.embeddings.create(model="mini", input="a")),
+            (package.AuthenticationError, "another key", lambda: package.OpenAI(
+                base_url=server.url + "/v1", api_key="x", max_retries=0).models.list())]:
+        try:
+            call()
+            held.append(check(f"{what}: refused", False))
+        except error as refusal:
+            held.append(check(f"{what}: {refusal.status_code} {refusal.code} {refusal.body['message']!r}", True))
+    held.append(check("the server ends with 0", server.stop() == 0))
+    return all(held)
+
+
+def requests(tool, count=10000):
+    count = int(count)
+    server = Server(tool)
+    left = iter(range(count))
+    lock = threading.Lock()
+    statuses, sizes = {}, {}
+    done = 0
+
+    def work():
+        nonlocal done
+        connection = server.connect()
+        while True:
+            with lock:
+                number = next(left, None)
+            if number is None:
+                return
+            status, _, _ = server.ask("/v1/chat/completions", {
+                "messages": [{"role": "user", "content": f"Tell me story {number}."}], "max_tokens": 4}, connection)
+            with lock:
+                statuses[status] = statuses.get(status, 0) + 1
+                done += 1
+                if done in (500, count):
+                    sizes[done] = server.resident()
+
+    begun = time.monotonic()
+    threads = [threading.Thread(target=work) for _ in range(16)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    seconds = time.monotonic() - begun
+    after, end = sizes[500], sizes[count]
+    print(f"{count} requests over 16 connections in {seconds:.1f} s; statuses {statuses}; resident after 500: "
+          f"{after / 1048576:.2f} MiB, at the end: {end / 1048576:.2f} MiB ({100 * (end - after) / after:+.2f} %)")
+    holds = abs(end - after) <= 0.01 * after and statuses == {200: count}
+    return server.stop() == 0 and check("where it was, within 1 %", holds)
+
+
+def crowd(tool):
+    """Each client wants a conversation of its own length; the group has room for three of them."""
+    words = ["--answers", "8", "--queue", "40", "--context", "4096", "--kv-bits", "16"]
+    body = {"messages": STORY, "max_tokens": 2000, "temperature": 0, "stream": True,
+            "snug": {"repetition_penalty": 0.8}}
+    trial = Server(tool, *words)
+    status, _, answer = trial.ask("/v1/chat/completions", dict(body, stream=False))
+    need = answer["snug"]["predicted_peak_bytes"]
+    base = trial.ask("/api/memory")[2]["used_bytes"]
+    trial.stop()
+    # The reserve of a small group is a part of it; the programs' files are in it, too, but can be dropped.
+    size = int((base + 3.4 * (need - base)) * 1.35) + (4 << 20)
+    group = "/sys/fs/cgroup/memory/snug-crowd"
+    os.makedirs(group, exist_ok=True)
+    with open(group + "/memory.limit_in_bytes", "w") as file:
+        file.write(str(size))
+    server = Server(tool, *words, within=["sh", "-c", f'echo $$ >{group}/cgroup.procs && exec "$@"', "sh"])
+    results = []
+    most = 0
+
+    def client():
+        connection = server.connect()
+        connection.request("POST", "/v1/chat/completions", json.dumps(body))
+        answer = connection.getresponse()
+        text = answer.read().decode()
+        if answer.status == 200:
+            whole = text.rstrip().endswith("data: [DONE]")
+            typed = '"error"' in text.rstrip().rsplit("data: ", 1)[1]
+            results.append("whole" if whole else "typed refusal after it began" if typed else "CUT")
+        else:
+            results.append(f"{answer.status} {json.loads(text)['error']['code']}")
+
+    threads = [threading.Thread(target=client) for _ in range(64)]
+    for thread in threads:
+        thread.start()
+    while any(thread.is_alive() for thread in threads):
+        most = max(most, server.ask("/api/memory")[2]["queue"]["running"])
+        time.sleep(0.05)
+    for thread in threads:
+        thread.join()
+    alive = server.process.poll() is None
+    with open(group + "/memory.oom_control") as file:
+        killed = int(re.search(r"oom_kill (\d+)", file.read()).group(1))
+    with open(group + "/memory.max_usage_in_bytes") as file:
+        peak = int(file.read())
+    summary = {result: results.count(result) for result in sorted(set(results))}
+    print(f"64 clients, one needs {need / 1048576:.2f} MiB (the server alone {base / 1048576:.2f}), group of "
+          f"{size / 1048576:.2f} MiB: {summary}; at most {most} at a time; group's peak {peak / 1048576:.2f} MiB, "
+          f"killed {killed}")
+    code = server.stop()
+    time.sleep(0.2)
+    os.rmdir(group)
+    return check("all answered or refused by type, none cut, nobody killed",
+                 alive and killed == 0 and code == 0 and len(results) == 64 and "CUT" not in summary)
+
+
+def first(tool):
+    model = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../models/mini")
+    server = Server(tool, "--keep", "0")
+    served, generated = [], []
+    for _ in range(20):
+        connection = server.connect()
+        begun = time.monotonic()
+        connection.request("POST", "/v1/chat/completions", json.dumps({
+            "messages": STORY, "max_tokens": 8, "temperature": 0, "stream": True}))
+        answer = connection.getresponse()
+        answer.read(1)
+        served.append(1000 * (time.monotonic() - begun))
+        answer.read()
+        out = subprocess.run([tool, "generate", "--model", model, "--prompt", "Tell me a story.", "--max-tokens", "8",
+                              "--temperature", "0", "--json", "--quiet"], capture_output=True, text=True, check=True)
+        generated.append(json.loads(out.stdout)["first_token_ms"])
+    served.sort()
+    generated.sort()
+    print(f"first streamed byte: median {served[10]:.2f} ms, least {served[0]:.2f}; generate's own figure for the "
+          f"first token: median {generated[10]:.2f} ms, least {generated[0]:.2f}; 20 each")
+    server.stop()
+    return check("within 20 ms", served[10] - generated[10] <= 20)
+
+
+def idle(tool, seconds=60):
+    seconds = float(seconds)
+    server = Server(tool, "--idle-unload", "3600")
+    server.ask("/v1/chat/completions", {"messages": STORY, "max_tokens": 8})
+    time.sleep(1)
+    begun = server.ticks()
+    time.sleep(seconds)
+    share = 100 * (server.ticks() - begun) / os.sysconf("SC_CLK_TCK") / seconds
+    print(f"{seconds:.0f} s without a request: {share:.3f} % of a processor")
+    server.stop()
+    return check("less than 0.1 %", share < 0.1)
+
+
+def turns(tool):
+    body = {"messages": STORY, "max_tokens": 1000, "temperature": 0, "snug": {"repetition_penalty": 0.8}}
+    short = {"messages": [{"role": "user", "content": "Hello"}], "max_tokens": 8, "temperature": 0}
+    for answers in (1, 4):
+        server = Server(tool, "--answers", str(answers), "--keep", "0")
+        server.ask("/v1/chat/completions", short)
+        waits = []
+        begun = time.monotonic()
+        threads = [threading.Thread(target=lambda: server.ask("/v1/chat/completions", body)) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        time.sleep(0.05)
+        asked = time.monotonic()
+        server.ask("/v1/chat/completions", short)
+        waits.append(time.monotonic() - asked)
+        for thread in threads:
+            thread.join()
+        seconds = time.monotonic() - begun
+        print(f"--answers {answers}: 4 x 1000 tokens in {seconds:.2f} s, {4000 / seconds:.0f} tokens/s; a short "
+              f"request beside them took {waits[0]:.2f} s")
+        server.stop()
+    return True
+
+
+def main():
+    if len(sys.argv) < 3 or sys.argv[1] not in ("openai", "requests", "crowd", "first", "idle", "turns"):
+        sys.exit(__doc__)
+    sys.exit(0 if globals()[sys.argv[1]](*sys.argv[2:]) else 1)
+
+
+if __name__ == "__main__":
+    main()
