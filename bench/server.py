@@ -249,7 +249,7 @@ def idle(tool, seconds=60):
 def turns(tool):
     body = {"messages": STORY, "max_tokens": 1000, "temperature": 0, "snug": {"repetition_penalty": 0.8}}
     short = {"messages": [{"role": "user", "content": "Hello"}], "max_tokens": 8, "temperature": 0}
-    for answers in (1, 4):
+    for answers in (1, 5):
         server = Server(tool, "--answers", str(answers), "--keep", "0")
         server.ask("/v1/chat/completions", short)
         waits = []

@@ -5,6 +5,7 @@
 #include "server/turn.h"
 
 #include "base/status.h"
+#include "server/state.h"
 
 void server_turn_init(server_turn *turn)
 {
@@ -52,6 +53,7 @@ void server_turn_take(server_turn *turn)
     if (turn->is_taken)
         wait_in_line(turn);
     turn->is_taken = true;
+    turn->taken_ns = server_clock_ns();
     (void)pthread_mutex_unlock(&turn->lock);
 }
 
@@ -70,9 +72,10 @@ void server_turn_pass(server_turn *turn)
 {
     (void)pthread_mutex_lock(&turn->lock);
     SNUG_ASSERT(turn->is_taken);
-    if (turn->first) {
+    if (turn->first && server_clock_ns() - turn->taken_ns >= SERVER_TURN_NS) {
         hand_over(turn);
         wait_in_line(turn);
+        turn->taken_ns = server_clock_ns();
     }
     (void)pthread_mutex_unlock(&turn->lock);
 }

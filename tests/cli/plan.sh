@@ -107,7 +107,7 @@ is 'strategies side by side' "$of" 16/5/null
 is 'over time' "$(json over_time.0.phase) $(json over_time.1.tokens)" 'load 0'
 
 # An open context is shortened before it is refused, and said; every candidate can be seen.
-run plan -m "$model" --memory-limit 2M --verbose
+run plan -m "$model" --memory-limit 2100K --verbose
 has 'the candidates' "$err" 'too much'
 if [ -z "${SANITIZED-}" ]; then
         is 'status of a short context' "$status" 0
