@@ -307,6 +307,7 @@ static snug_status open_answer(snug_conversation *conversation, uint32_t max_tok
     const size_t tokens = max_tokens > 0 && max_tokens < context ? max_tokens : context;
 
     conversation->answer_status = SNUG_OK;
+    snug_fall_stays(&conversation->fall, snug_os_clock_ns());
     SNUG_TRY(snug_buffer_restart(&conversation->answer,
                                  AHEAD_BYTES + 1 + snug_min_size(tokens * TOKEN_BYTES, ANSWER_BYTES_MAX),
                                  error));

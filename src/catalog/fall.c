@@ -37,12 +37,17 @@ bool snug_fall_may_climb(const catalog_fall *fall, uint64_t now_ns)
            now_ns - fall->fell_ns >= CLIMB_NS << doubled;
 }
 
+void snug_fall_forget(catalog_fall *fall)
+{
+    fall->is_critical = fall->is_calm = false;
+}
+
 void snug_fall_fell(catalog_fall *fall, uint64_t now_ns)
 {
     fall->falls = fall->falls > 0 && now_ns - fall->fell_ns < NEIGHBOUR_NS ? fall->falls + 1 : 1;
     fall->is_down = true;
     fall->fell_ns = now_ns;
-    fall->is_critical = fall->is_calm = false;
+    snug_fall_forget(fall);
 }
 
 void snug_fall_climbed(catalog_fall *fall)

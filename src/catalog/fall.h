@@ -33,7 +33,9 @@ bool snug_fall_may_climb(const catalog_fall *fall, uint64_t now_ns);
 /* It has. */
 void snug_fall_fell(catalog_fall *fall, uint64_t now_ns);
 void snug_fall_climbed(catalog_fall *fall);
-/* It could not: it is critical anew. */
+/* Another session looks from now on: what was seen last may be long past. */
+void snug_fall_forget(catalog_fall *fall);
+/* It could not, or nobody has looked for a while: what is critical is so anew. */
 void snug_fall_stays(catalog_fall *fall, uint64_t now_ns);
 
 #endif /* SNUG_SRC_CATALOG_FALL_H */

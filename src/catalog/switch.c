@@ -442,6 +442,7 @@ static void settle(move *m)
     conversation->session = m->session;
     conversation->loaded = m->loaded;
     conversation->is_smaller_known = false;
+    snug_fall_forget(&conversation->fall);
     if (m->reason == SNUG_SWITCH_PRESSURE)
         (void)snug_pool_trim(conversation->pool, 0); /* the other's tokenizer, too */
 }

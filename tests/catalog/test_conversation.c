@@ -306,6 +306,12 @@ static void goes_down_and_comes_back(void **state)
     for (int may_switch = 0; may_switch < 2; may_switch++) {
         open_rig(&r, &adapts, may_switch);
         (void)move_to(&r, SNUG_SHARED_FOLDER "/models/base", SNUG_SWITCH_AUTO);
+        /* What was seen before the last answer ended is no reason. */
+        snug_fall_see(&r.conversation->fall, snug_os_clock_ns() - UINT64_C(60000000000),
+                      SNUG_PRESSURE_CRITICAL);
+        (void)ask(&r, QUESTION, 2);
+        assert_int_equal(r.moves, 0);
+        snug_fall_forget(&r.conversation->fall);
         snug_conversation_session(r.conversation)->relief.read = critical;
         (void)ask(&r, "Tell me a story about a dog.", 20);
         assert_int_equal(r.moves, may_switch);

@@ -37,6 +37,8 @@ static void falls_when_memory_stays_critical(void **state)
     snug_fall_stays(&fall, 306 * SECOND);
     assert_false(snug_fall_must(&fall, 308 * SECOND));
     assert_true(snug_fall_must(&fall, 309 * SECOND));
+    snug_fall_forget(&fall);
+    assert_false(snug_fall_must(&fall, 400 * SECOND));
 }
 
 static void climbs_after_a_calm_while(void **state)
