@@ -16,6 +16,7 @@
 #include "format/safetensors.h"
 #include "format/tensor.h"
 #include "memory/memory.h"
+#include "os/machine.h"
 
 #define CHAT_TEMPLATE_NAME   "chat_template.jinja"
 #define TOKENIZER_MODEL_NAME "tokenizer.model"
@@ -437,6 +438,29 @@ void snug_checkpoint_will_need(const snug_weight *rows)
     snug_os_map_will_need(rows->data, rows->rows * rows->row_bytes);
     snug_os_map_will_need(rows->scale, scale_bytes);
     snug_os_map_will_need(rows->bias, scale_bytes);
+}
+
+/* Pages that may be waited for one by one before they are asked for again. */
+#define WAITED_MOST 16
+
+void snug_read_watch_begin(snug_read_watch *watch)
+{
+    const snug_os_reads reads = snug_os_reads_so_far();
+
+    watch->blocks = reads.blocks;
+    watch->faults = reads.faults;
+}
+
+void snug_read_watch_end(snug_read_watch *watch, bool is_whole)
+{
+    watch->is_resident = is_whole && snug_os_reads_so_far().blocks == watch->blocks;
+}
+
+bool snug_read_watch_asks(snug_read_watch *watch)
+{
+    if (watch->is_resident && snug_os_reads_so_far().faults - watch->faults > WAITED_MOST)
+        watch->is_resident = false;
+    return !watch->is_resident;
 }
 
 /* The tensor with the rank and shape of `wanted`, whose name is `name`. */

@@ -85,6 +85,23 @@ void snug_checkpoint_read_around(const snug_checkpoint *checkpoint, bool is_want
 void snug_checkpoint_will_need(const snug_weight *rows);
 
 /*
+ * Whether that was of use: what is in memory already need not be asked for, but only the kernel knows what
+ * is. So a watch counts what the process reads while it asks for everything; if that was nothing, it need not
+ * ask, until pages are waited for that are not there any more.
+ */
+typedef struct snug_read_watch {
+    bool is_resident; /* nothing had to be read in the last pass */
+    uint64_t blocks;  /* at its begin */
+    uint64_t faults;
+} snug_read_watch;
+
+/* Before and after a pass over all weights; `is_whole`: it came to its end. */
+void snug_read_watch_begin(snug_read_watch *watch);
+void snug_read_watch_end(snug_read_watch *watch, bool is_whole);
+/* Whether to ask for what comes next. Below a microsecond. */
+bool snug_read_watch_asks(snug_read_watch *watch);
+
+/*
  * The tensor `name` with exactly this shape and a type weights may have, or a sentence.
  * Errors: CORRUPT (missing or of another shape), UNSUPPORTED (type).
  */

@@ -125,8 +125,9 @@ typedef struct snug_pass {
     snug_angles angles[SNUG_ROPES_MAX]; /* of snug_block_rope_angles() */
     void *thread_scratch;               /* [threads][thread_scratch_bytes] */
     size_t thread_scratch_bytes;
-    void *parts_scratch; /* for attention over a long context */
-    void *family;        /* the family's own buffers */
+    snug_read_watch reading; /* where what may be read at once is limited */
+    void *parts_scratch;     /* for attention over a long context */
+    void *family;            /* the family's own buffers */
 } snug_pass;
 
 struct snug_family {

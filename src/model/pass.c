@@ -41,7 +41,13 @@ void snug_pass_layout(snug_pass *pass, snug_scratch *scratch, const snug_model *
 
 void snug_model_forward(snug_pass *pass)
 {
+    if (pass->model->reading_bytes == SNUG_MEMORY_NO_LIMIT) {
+        pass->model->family->forward(pass);
+        return;
+    }
+    snug_read_watch_begin(&pass->reading);
     pass->model->family->forward(pass);
+    snug_read_watch_end(&pass->reading, !snug_work_is_given_up(pass->work));
 }
 
 /* Logits of one part of the cap's work. */

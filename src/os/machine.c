@@ -24,6 +24,15 @@ uint64_t snug_os_clock_ns(void)
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
+snug_os_reads snug_os_reads_so_far(void)
+{
+    struct rusage usage;
+
+    if (getrusage(RUSAGE_SELF, &usage) != 0)
+        return (snug_os_reads){ 0, 0 };
+    return (snug_os_reads){ .blocks = (uint64_t)usage.ru_inblock, .faults = (uint64_t)usage.ru_majflt };
+}
+
 uint32_t snug_os_cpu_count(void)
 {
     cpu_set_t allowed;

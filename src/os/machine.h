@@ -20,6 +20,15 @@ void snug_os_cpu_name(char *out, size_t capacity);
 #define SNUG_OS_UNKNOWN  UINT64_MAX       /* the system does not say */
 #define SNUG_OS_NO_LIMIT (UINT64_MAX - 1) /* the system says: no limit here */
 
+/* What this process has waited for since it began: 512-byte blocks read from disks, and pages that were
+ * touched before they were in memory. Below a microsecond. Some file systems count no blocks. */
+typedef struct snug_os_reads {
+    uint64_t blocks;
+    uint64_t faults;
+} snug_os_reads;
+
+snug_os_reads snug_os_reads_so_far(void);
+
 /* Anonymous memory cannot be reclaimed without swap; pages of mapped files can. */
 typedef struct snug_os_process_memory {
     uint64_t resident_bytes;

@@ -17,7 +17,7 @@
 
 #include <snug/snug.h>
 
-#include "model/model.h"
+#include "session/session.h"
 
 #define MODEL   SNUG_SOURCE_FOLDER "/models/mini"
 #define THREADS 2
@@ -69,6 +69,50 @@ static float *run(snug_memory *memory, snug_model *model, uint64_t reading_bytes
     return logits;
 }
 
+/* All that a pass reads, without the head that comes after it. */
+static uint64_t layer_bytes(const snug_model *model)
+{
+    return model->token_weight_bytes - (uint64_t)model->head.rows * model->head.row_bytes;
+}
+
+/* What is in memory is asked for in one pass, and no more; once it is gone, it is again, in the same pass. */
+static void windows_end_where_weights_are_in_memory(void **state)
+{
+    const snug_session_options options = { .struct_size = sizeof options, .threads = THREADS };
+    uint32_t ids[4 * TOKENS];
+    snug_memory *memory;
+    snug_model *model;
+    snug_session *session;
+
+    (void)state;
+    for (uint32_t i = 0; i < 4 * TOKENS; i++)
+        ids[i] = 7 + 31 * i % 400;
+    assert_int_equal(snug_memory_create(&memory, NULL), SNUG_OK);
+    assert_int_equal(snug_model_open(&model, memory, MODEL, NULL, NULL), SNUG_OK);
+    model->reading_bytes = 1 << 20;
+    assert_int_equal(snug_session_create(&session, model, memory, &options, NULL), SNUG_OK);
+    for (int pass = 0; pass < 3; pass++) { /* the first may read, the second asks */
+        atomic_store(&asked_bytes, 0);
+        assert_int_equal(snug_session_eval(session, &ids[pass], 1, NULL, NULL), SNUG_OK);
+        assert_true(pass != 0 || atomic_load(&asked_bytes) >= layer_bytes(model));
+    }
+    assert_int_equal(atomic_load(&asked_bytes), 0);
+    /* As if many pages had been waited for since the pass began: all that comes next is asked for. */
+    session->pass.reading.is_resident = true;
+    snug_read_watch_begin(&session->pass.reading);
+    assert_false(snug_read_watch_asks(&session->pass.reading));
+    session->pass.reading.faults -= 100;
+    assert_true(snug_read_watch_asks(&session->pass.reading));
+    assert_true(snug_read_watch_asks(&session->pass.reading));
+    /* As if something had been read meanwhile. */
+    session->pass.reading.blocks--;
+    snug_read_watch_end(&session->pass.reading, true);
+    assert_true(snug_read_watch_asks(&session->pass.reading));
+    snug_session_destroy(session);
+    snug_model_close(model);
+    snug_memory_destroy(memory);
+}
+
 static void windows_change_no_bit(void **state)
 {
     static const uint64_t reading_bytes[] = { 1, 128 * 1024, 300 * 1000, 1 << 20 };
@@ -92,7 +136,8 @@ static void windows_change_no_bit(void **state)
         atomic_store(&largest_bytes, 0);
         windows = run(memory, model, reading_bytes[i]);
         assert_memory_equal(windows, usual, 2 * model->shape.vocabulary * sizeof *usual);
-        assert_true(atomic_load(&asked_bytes) >= 2 * model->token_weight_bytes);
+        /* In the first pass; after it they are in memory. */
+        assert_true(atomic_load(&asked_bytes) >= layer_bytes(model));
         assert_true(atomic_load(&largest_bytes) <= window + 2 * PAGE);
         free(windows);
     }
@@ -105,6 +150,7 @@ static void windows_change_no_bit(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(windows_end_where_weights_are_in_memory),
         cmocka_unit_test(windows_change_no_bit),
     };
 

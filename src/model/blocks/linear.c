@@ -135,12 +135,12 @@ static void run_part(void *user, size_t part, uint32_t worker)
 }
 
 /* Two windows of each thread are on their way at once. */
-static size_t window_bytes(const snug_pass *pass)
+static size_t window_bytes(snug_pass *pass)
 {
     const uint64_t reading_bytes = pass->model->reading_bytes;
     const size_t share = (size_t)(reading_bytes / (2 * snug_work_threads(pass->work)));
 
-    if (reading_bytes == SNUG_MEMORY_NO_LIMIT)
+    if (reading_bytes == SNUG_MEMORY_NO_LIMIT || !snug_read_watch_asks(&pass->reading))
         return 0;
     return snug_max_size(snug_min_size(share, WINDOW_BYTES_MOST), WINDOW_BYTES_LEAST);
 }
