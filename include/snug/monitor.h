@@ -29,8 +29,9 @@ typedef struct snug_monitor snug_monitor;
 /* Write { .struct_size = sizeof(snug_monitor_options) } first: the struct may grow at its end. */
 typedef struct snug_monitor_options {
     size_t struct_size;
-    uint64_t interval_ns; /* between samples; 0: 20 ms */
-    uint64_t resolve_ns;  /* at least so often, look up again which control groups limit us; 0: 2 s */
+    uint64_t
+        interval_ns; /* between samples; 0: 20 ms, or up to 50 where a sample is dear and memory plentiful */
+    uint64_t resolve_ns; /* at least so often, look up again which control groups limit us; 0: 2 s */
     /* Keep the ledger's limits at what is really available: snug_memory_set_adaptive_limits() at each sample,
      * with this strategy. */
     bool follows_limits;

@@ -23,6 +23,11 @@
 /* Growth of the ledger that is worth a sample before its time: this part of the limit. */
 #define GROWTH_PART 64
 
+/* Where a sample is dear, because others keep the kernel's counters busy, and memory is plentiful, the next
+ * one comes when this one was no more than 0.2 % of the time; but in time for a limit that is lowered. */
+#define COST_SHARE       500
+#define INTERVAL_MOST_NS ((uint64_t)50 * 1000 * 1000)
+
 /* The machine's own counter of refaults takes 20 us: only every so many samples. */
 #define HOST_REFAULT_SAMPLES 10
 
@@ -42,6 +47,7 @@ struct snug_monitor {
     uint64_t resolved_ns;
     uint64_t sampled_bytes; /* of the ledger, at the last sample */
     uint64_t samples;
+    uint64_t cost_ns;     /* of the last one */
     uint64_t passes_seen; /* at the last read of the refaults */
     snug_pressure_reading reading;
     _Atomic int level;
@@ -177,14 +183,27 @@ static bool has_grown(const snug_monitor *monitor)
            used - monitor->sampled_bytes > limit / GROWTH_PART;
 }
 
+/* Until the next sample. */
+static uint64_t interval_ns(const snug_monitor *monitor)
+{
+    const uint64_t paid = monitor->cost_ns * COST_SHARE;
+
+    if (monitor->options.interval_ns > 0)
+        return monitor->options.interval_ns;
+    if (monitor->reading.level != SNUG_PRESSURE_LOW || paid <= INTERVAL_NS)
+        return INTERVAL_NS;
+    return paid < INTERVAL_MOST_NS ? paid : INTERVAL_MOST_NS;
+}
+
 bool snug_monitor_sample(snug_monitor *monitor, snug_pressure_reading *out)
 {
     const uint64_t now_ns = monitor->place.clock(monitor->place.user);
-    const bool is_due =
-        now_ns - monitor->reading.time_ns >= monitor->options.interval_ns || has_grown(monitor);
+    const bool is_due = now_ns - monitor->reading.time_ns >= interval_ns(monitor) || has_grown(monitor);
 
-    if (is_due)
+    if (is_due) {
         take_sample(monitor, now_ns, false);
+        monitor->cost_ns = monitor->place.clock(monitor->place.user) - now_ns;
+    }
     if (out)
         *out = monitor->reading;
     return is_due;
@@ -209,8 +228,6 @@ static snug_status read_options(snug_monitor_options *out, const snug_monitor_op
                       options->struct_size);
         memcpy(out, options, options->struct_size);
     }
-    if (out->interval_ns == 0)
-        out->interval_ns = INTERVAL_NS;
     if (out->resolve_ns == 0)
         out->resolve_ns = RESOLVE_NS;
     if (!out->watch_path && !out->ignores_environment) {

@@ -28,6 +28,9 @@
 /* Unless memory is really missing, not for a part of what is wanted that nobody would feel. */
 #define FELT_PART 16u
 
+/* Of so many parts of a product one is a time to look: in decode they are 1 MiB of weights. */
+#define ASKED_PARTS 4u
+
 /* So often in a row a pass is given up: a limit that goes up and down must not keep it from its end. */
 #define STOPS_MOST 16u
 
@@ -406,6 +409,8 @@ bool snug_relief_goes_on(void *user)
     snug_session *session = user;
     snug_relief *relief = &session->relief;
 
+    if (++relief->asked % ASKED_PARTS != 0)
+        return true;
     if (relief->interval_tokens <= 1 && !relief->read && sample(relief))
         relief->is_unread = true;
     if ((snug_steps_over_bytes(session) == 0 && over_soon(session) == 0) || relief->stops >= STOPS_MOST)

@@ -32,6 +32,7 @@ typedef struct snug_relief {
     snug_work_going_fn goes_on; /* snug_relief_goes_on(), but in tests */
     bool is_unread;             /* it came while tokens were computed */
     bool is_spent;              /* more is in use than the limit, and nothing more can go back */
+    uint32_t asked;             /* parts of products, while tokens are computed */
     uint32_t stops;             /* passes given up since one came to its end */
     uint32_t foreseen_until;    /* up to so many tokens nothing will be missed, */
     uint64_t foreseen_room;     /* with so much room */

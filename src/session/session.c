@@ -217,9 +217,16 @@ static bool report_logits(snug_session *session, uint32_t first, const snug_eval
     return true;
 }
 
+/* A pass that is over sooner than memory can be taken needs no watch. */
+#define SHORT_WEIGHT_BYTES ((uint64_t)16 << 20)
+#define SHORT_TOKENS       32u
+
 static void begin_watch(snug_session *session)
 {
-    if (session->relief.is_on)
+    const bool is_short =
+        session->model->token_weight_bytes < SHORT_WEIGHT_BYTES && session->pass.tokens < SHORT_TOKENS;
+
+    if (session->relief.is_on && (!is_short || session->relief.goes_on != snug_relief_goes_on))
         snug_work_begin_watch(session->work, session->relief.goes_on, session);
 }
 

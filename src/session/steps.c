@@ -198,9 +198,8 @@ static uint64_t halve_chunk(snug_session *session, uint64_t *promised_out)
     return before - session->scratch.committed_bytes;
 }
 
-/* The older half of the conversation is forgotten, but for its first tokens. Needs room for the newer
- * half. */
-static uint64_t slide(snug_session *session, uint64_t *promised_out)
+/* What a window would return, where the strategy allows one; *config_out is the cache with it. */
+static uint64_t foresee_window(snug_kv_config *config_out, const snug_session *session)
 {
     const uint64_t before = snug_kv_committed_bytes(session->kv);
     snug_kv_config config = *snug_kv_made_of(session->kv);
@@ -220,14 +219,24 @@ static uint64_t slide(snug_session *session, uint64_t *promised_out)
     config.retention = (snug_kv_retention){ .kind = SNUG_KV_RETENTION_ROTATING,
                                             .max_tokens = session->tokens / 2 / 64 * 64,
                                             .sink_tokens = WINDOW_SINK_TOKENS };
-    settings.kv = config;
+    settings.kv = *config_out = config;
     options = snug_plan_kv_options(&settings);
     if (snug_kv_estimate(&after, snug_model_kv_shape(session->model), &options, session->tokens, NULL) !=
             SNUG_OK ||
         after >= before)
         return 0;
-    *promised_out = before - after;
-    if (snug_session_convert(session, &config, NULL) != SNUG_OK)
+    return before - after;
+}
+
+/* The older half of the conversation is forgotten, but for its first tokens. Needs room for the newer
+ * half. */
+static uint64_t slide(snug_session *session, uint64_t *promised_out)
+{
+    const uint64_t before = snug_kv_committed_bytes(session->kv);
+    snug_kv_config config;
+
+    *promised_out = foresee_window(&config, session);
+    if (*promised_out == 0 || snug_session_convert(session, &config, NULL) != SNUG_OK)
         return 0;
     return before - snug_kv_committed_bytes(session->kv);
 }
@@ -289,8 +298,12 @@ uint64_t snug_steps_all_bytes(const snug_session *session)
                                    .first_exact_tokens = EXACT_FIRST_TOKENS,
                                    .recent_exact_tokens = EXACT_RECENT_TOKENS };
 
-    return session->scratch.committed_bytes - snug_session_scratch_bytes(session, 1) +
-           (session->relief.keeps_format ? 0 : foresee(session, &floor));
+    snug_kv_config window;
+    uint64_t bytes = session->scratch.committed_bytes - snug_session_scratch_bytes(session, 1);
+
+    if (!session->relief.keeps_format)
+        bytes += snug_max_size(foresee(session, &floor), foresee_window(&window, session));
+    return bytes;
 }
 
 uint64_t snug_steps_demotion_extra(const snug_session *session)

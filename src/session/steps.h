@@ -20,7 +20,7 @@ uint64_t snug_step_do(snug_session *session, snug_relief_step step, const snug_l
 /* One step up again, while no more than `roof` bytes are in use. False when there is none. */
 bool snug_step_undo(snug_session *session, uint64_t roof);
 
-/* All that the steps could return now: scratch, and the cache at the strategy's floor. */
+/* All that the steps could return now: scratch, and the cache at the strategy's floor or in a window. */
 uint64_t snug_steps_all_bytes(const snug_session *session);
 
 /* What the next demotion takes before it gives; UINT64_MAX where none would return anything. */

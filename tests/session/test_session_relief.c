@@ -598,6 +598,50 @@ static void recovery_gives_new_tokens_more_bits_again(void **state)
     close_model(r);
 }
 
+/* At the floor of its bits an aggressive session forgets the older half, but for its first tokens, where
+ * there is room to do so; others never forget. */
+static void the_older_half_is_forgotten_only_where_that_is_allowed(void **state)
+{
+    const struct {
+        snug_strategy strategy;
+        bool forgets;
+    } rows[] = { { SNUG_STRATEGY_AGGRESSIVE, true }, { SNUG_STRATEGY_BALANCED, false } };
+    rig *r = *state;
+    uint32_t prompt[2 * PROMPT];
+
+    memcpy(prompt, r->prompt, sizeof r->prompt);
+    memcpy(prompt + PROMPT, r->prompt, sizeof r->prompt);
+    for (size_t i = 0; i < 2; i++) {
+        snug_session_options options = adaptive(rows[i].strategy);
+        machine m = { .r = r, .step_ns = 100000000 };
+        run h = { .r = r };
+        const snug_generate_options generate = generate_options(&h);
+        snug_generate_result result = { .struct_size = sizeof result };
+        snug_kv_info info = { .struct_size = sizeof info };
+        bool has_forgotten = false;
+
+        options.context_tokens = 1024;
+        open_model(r, 0);
+        open_session(&h, &options);
+        m.limit_bytes = snug_memory_read_all(r->memory).used_bytes / 3 * 2;
+        h.session->relief.read = read_machine;
+        h.session->relief.read_user = &m;
+        assert_int_equal(
+            snug_session_generate(&result, h.session, NULL, prompt, 2 * PROMPT, NULL, &generate, NULL),
+            SNUG_OK);
+        assert_int_equal(h.count, WANTED);
+        for (uint32_t e = 0; e < h.events; e++)
+            has_forgotten = has_forgotten || h.event[e].step == SNUG_RELIEF_WINDOW;
+        snug_kv_read_info(&info, snug_session_kv(h.session));
+        assert_int_equal(has_forgotten, rows[i].forgets);
+        assert_int_equal(info.config.retention.kind == SNUG_KV_RETENTION_ROTATING, rows[i].forgets);
+        if (has_forgotten)
+            assert_int_equal(info.config.retention.sink_tokens, 4);
+        snug_session_destroy(h.session);
+        close_model(r);
+    }
+}
+
 /* Others take all memory: what this session has is no part of it that anyone would feel. */
 static void nobody_loses_bits_for_what_would_not_be_felt(void **state)
 {
@@ -626,6 +670,7 @@ int main(void)
         cmocka_unit_test(what_was_set_is_kept_or_the_request_ends),
         cmocka_unit_test(relief_comes_before_the_threshold_is_crossed),
         cmocka_unit_test(recovery_gives_new_tokens_more_bits_again),
+        cmocka_unit_test(the_older_half_is_forgotten_only_where_that_is_allowed),
         cmocka_unit_test(nobody_loses_bits_for_what_would_not_be_felt),
     };
 

@@ -36,6 +36,8 @@ typedef struct conversation {
     uint32_t prompt[PROMPT_TOKENS];
     size_t prompt_count;
     uint32_t answer[2][ANSWER_TOKENS]; /* before and after it was saved and resumed */
+    uint32_t told;                     /* tokens of an answer under a limit */
+    uint64_t relief_bytes;             /* given back meanwhile */
     char path[64];
     char suspended_path[96];
 } conversation;
@@ -176,6 +178,64 @@ static snug_status generate_again(conversation *c, snug_error *error)
     return generate(c, c->answer[1], error);
 }
 
+/* A session that adapts, whose limit is lowered once its answer has begun: relief runs, and what it tries may
+ * fail like all else. */
+static snug_status create_adapting(conversation *c, snug_error *error)
+{
+    const snug_session_options options = { .struct_size = sizeof options,
+                                           .context_tokens = CONTEXT,
+                                           .prefill_chunk = 64,
+                                           .threads = 2,
+                                           .adapt = true,
+                                           .strategy = SNUG_STRATEGY_AGGRESSIVE };
+
+    snug_session_destroy(c->session);
+    c->session = NULL;
+    return snug_session_create(&c->session, c->model, c->memory, &options, error);
+}
+
+static bool lower(void *user, uint32_t id, const char *text, size_t bytes)
+{
+    conversation *c = user;
+
+    (void)text;
+    (void)bytes;
+    if (id == SNUG_ID_NONE || ++c->told != 3)
+        return true;
+    return snug_memory_set_limits(c->memory, 0, snug_memory_read_all(c->memory).used_bytes / 8 * 7) ==
+           SNUG_OK;
+}
+
+static void count_relief(void *user, const snug_relief_event *event)
+{
+    conversation *c = user;
+
+    c->relief_bytes += event->returned_bytes;
+}
+
+static snug_status generate_in_less(conversation *c, snug_error *error)
+{
+    const snug_generate_options options = {
+        .struct_size = sizeof options,
+        .max_tokens = ANSWER_TOKENS,
+        .ignore_eos = true,
+        .sample = { .struct_size = sizeof(snug_sample_options), .temperature = 0.8, .top_k = 20, .seed = 3 },
+        .on_token = lower,
+        .on_relief = count_relief,
+        .user = c,
+    };
+    snug_generate_result result = { .struct_size = sizeof result };
+    snug_status status = create_adapting(c, error); /* anew: what was given back before a failure is gone */
+
+    if (status != SNUG_OK)
+        return status;
+    c->told = 0;
+    status = snug_session_generate(&result, c->session, c->text, c->prompt, c->prompt_count, NULL, &options,
+                                   error);
+    assert_int_equal(snug_memory_set_limits(c->memory, 0, 0), SNUG_OK);
+    return status;
+}
+
 static snug_status forget(conversation *c, snug_error *error)
 {
     (void)error;
@@ -205,6 +265,7 @@ static const struct {
     { "forget again", forget },
     { "resume", resume },
     { "generate again", generate_again },
+    { "generate in less", generate_in_less },
 };
 
 /* --- the torture --------------------------------------------------------------------------------------- */
@@ -281,6 +342,7 @@ static void in_turn(fault_kind kind)
 
     torture(&expected, 0, kind);
     assert_true(expected.is_complete);
+    assert_true(expected.end.relief_bytes > 0);
     do {
         torture(&now, ++nth, kind);
         if (now.is_complete && memcmp(now.end.answer, expected.end.answer, sizeof now.end.answer) != 0)
