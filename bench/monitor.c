@@ -3,9 +3,10 @@
  * monitor.c - what looking at memory costs: one sample that is due, one that is not, a second look at which
  * groups limit us, and the ledger's whole state.
  *
- *   monitor [RESIDENT_MIB]   with that much anonymous memory of its own (default 256)
+ *   monitor [RESIDENT_MIB [MODEL [THREADS]]]   with that much anonymous memory of its own (default 256)
  *
- * Prints the median, the 99th percentile and the most, in microseconds.
+ * Prints the median, the 99th percentile and the most, in microseconds. With a model also what a session that
+ * adapts takes beside one that does not: both decode the same tokens, a few each in turn.
  */
 #define _POSIX_C_SOURCE 200809L
 
@@ -91,6 +92,121 @@ static int measure_not_due(snug_memory *memory)
     return 0;
 }
 
+/* --- a session that adapts beside one that does not --------------------------------------------------- */
+
+#define BLOCKS       60
+#define PAIRS        4
+#define BLOCK_TOKENS 8
+
+static double cpu_us(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
+    return (double)now.tv_sec * 1e6 + (double)now.tv_nsec * 1e-3;
+}
+
+typedef struct timing {
+    double wall_us[BLOCKS];
+    double cpu_us[BLOCKS];
+} timing;
+
+static int run_block(timing *t, size_t block, snug_session *session)
+{
+    const double cpu = cpu_us();
+    const double wall = now_us();
+    snug_error error;
+
+    for (uint32_t i = 0; i < BLOCK_TOKENS; i++) {
+        const uint32_t id = 300 + (uint32_t)(block * BLOCK_TOKENS + i) % 400;
+
+        if (snug_session_eval(session, &id, 1, NULL, &error) != SNUG_OK) {
+            fprintf(stderr, "monitor: %s\n", error.text);
+            return 1;
+        }
+    }
+    t->wall_us[block] = now_us() - wall;
+    t->cpu_us[block] = cpu_us() - cpu;
+    return 0;
+}
+
+static double median_ratio(const double *with, const double *without)
+{
+    static double ratio[BLOCKS];
+
+    for (size_t i = 0; i < BLOCKS; i++)
+        ratio[i] = with[i] / without[i];
+    qsort(ratio, BLOCKS, sizeof *ratio, compare);
+    return ratio[BLOCKS / 2];
+}
+
+static double median_token(const double *us)
+{
+    static double sorted[BLOCKS];
+
+    memcpy(sorted, us, sizeof sorted);
+    qsort(sorted, BLOCKS, sizeof *sorted, compare);
+    return sorted[BLOCKS / 2] / BLOCK_TOKENS;
+}
+
+/* Where a session lies in memory changes its speed, too: so each kind is made first as often as last. */
+static int measure_pair(timing *with, timing *without, const snug_model *model, snug_memory *memory,
+                        const snug_session_options *options, bool is_adapting_first)
+{
+    snug_session_options first_options = *options, second_options = *options;
+    snug_session *first = NULL, *second = NULL, *adapting, *plain;
+    snug_error error = { SNUG_OK, "" };
+    int status = 1;
+
+    first_options.adapt = is_adapting_first;
+    second_options.adapt = !is_adapting_first;
+    if (snug_session_create(&first, model, memory, &first_options, &error) != SNUG_OK ||
+        snug_session_create(&second, model, memory, &second_options, &error) != SNUG_OK) {
+        fprintf(stderr, "monitor: %s\n", error.text);
+        goto out;
+    }
+    adapting = is_adapting_first ? first : second;
+    plain = is_adapting_first ? second : first;
+    for (size_t i = 0; i < BLOCKS; i++) /* who comes first changes */
+        if (run_block(i % 2 ? with : without, i, i % 2 ? adapting : plain) != 0 ||
+            run_block(i % 2 ? without : with, i, i % 2 ? plain : adapting) != 0)
+            goto out;
+    status = 0;
+out:
+    snug_session_destroy(first);
+    snug_session_destroy(second);
+    return status;
+}
+
+static int measure_sessions(snug_memory *memory, const char *folder, uint32_t threads)
+{
+    const snug_session_options options = { .struct_size = sizeof options,
+                                           .context_tokens = BLOCKS * BLOCK_TOKENS,
+                                           .threads = threads };
+    static timing with, without;
+    double wall = 0, cpu = 0;
+    snug_model *model;
+    snug_error error;
+    int status = 0;
+
+    if (snug_model_open(&model, memory, folder, NULL, &error) != SNUG_OK) {
+        fprintf(stderr, "monitor: %s\n", error.text);
+        return 1;
+    }
+    for (int pair = 0; pair < PAIRS && status == 0; pair++) {
+        status = measure_pair(&with, &without, model, memory, &options, pair % 2 == 1);
+        wall += median_ratio(with.wall_us, without.wall_us) / PAIRS;
+        cpu += median_ratio(with.cpu_us, without.cpu_us) / PAIRS;
+    }
+    if (status == 0)
+        printf(
+            "%d x %d tokens of %s, threads: %u; %.1f us each, adapting %+.2f %%, processor's time %+.2f %%\n",
+            PAIRS, BLOCKS * BLOCK_TOKENS, folder, (unsigned)threads, median_token(without.wall_us),
+            100 * (wall - 1), 100 * (cpu - 1));
+    snug_model_close(model);
+    return status;
+}
+
 int main(int count, char **words)
 {
     const size_t bytes = (size_t)(count > 1 ? strtoul(words[1], NULL, 10) : 256) << 20;
@@ -116,7 +232,9 @@ int main(int count, char **words)
         us[i] = now_us() - from;
     }
     report("snug_memory_read_state()", us, SAMPLES / 4);
-    status = 0;
+    status = count > 2
+                 ? measure_sessions(memory, words[2], count > 3 ? (uint32_t)strtoul(words[3], NULL, 10) : 1)
+                 : 0;
 out_memory:
     snug_memory_destroy(memory);
 out:
