@@ -5,6 +5,7 @@
 const KEY = "snug.key";
 let askForKey = null; // async (message) => {key, isKept} or null
 let asking = null;
+let wasDeclined = false; // nobody is asked again for what happens in the background
 
 // What the server said no with. `message` is its sentence; `code` its word; `figures` what it counted.
 export class ApiError extends Error {
@@ -51,6 +52,7 @@ const currentKey = () => memoryKey || storedKey();
 async function askOnce(message) {
     if (!askForKey) return false;
     asking ||= askForKey(message).then((answer) => {
+        wasDeclined = !answer;
         if (answer) keepKey(answer.key, answer.isKept);
         return Boolean(answer);
     }).finally(() => {
@@ -60,7 +62,7 @@ async function askOnce(message) {
 }
 
 // A Response that is 2xx. Asks for the key when the server wants one, and throws what else went wrong.
-export async function request(path, { method = "GET", body, signal, isSilent = false } = {}) {
+export async function request(path, { method = "GET", body, signal, isBackground = false } = {}) {
     for (let attempt = 0; ; attempt++) {
         const key = currentKey();
         const headers = {};
@@ -79,7 +81,7 @@ export async function request(path, { method = "GET", body, signal, isSilent = f
         if (response.ok) return response;
         const error = new ApiError(response.status, await response.json().catch(() => null),
             response.headers.get("Retry-After"));
-        if (response.status !== 401 || isSilent || attempt >= 3) throw error;
+        if (response.status !== 401 || attempt >= 3 || (isBackground && wasDeclined)) throw error;
         // Another request may have been given the key meanwhile; then this one only tries again.
         if (currentKey() === key && !(await askOnce(key ? error.message : ""))) throw error;
     }

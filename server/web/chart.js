@@ -5,6 +5,7 @@
 
 import { element, svg } from "/web/dom.js";
 import { useName } from "/web/memory.js";
+import { isOtherLimit } from "/web/run.js";
 import * as format from "/web/format.js";
 
 const MARGIN = { top: 26, right: 14, bottom: 26, left: 68 };
@@ -75,7 +76,7 @@ function limitsOf(samples, end) {
     const stretches = [];
     for (const { at, limit } of samples) {
         const last = stretches.at(-1);
-        if (last?.limit === limit) continue;
+        if (last && !isOtherLimit(last.limit, limit)) continue;
         if (last) last.to = at;
         stretches.push({ limit, from: at, to: end });
     }

@@ -195,6 +195,7 @@ class Chat {
         });
         answer.addEventListener("end", () => {
             this.answers.delete(id);
+            this.events.refresh();
             this.view.complete(message);
             this.#showList();
             this.#showState();

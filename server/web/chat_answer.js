@@ -4,6 +4,7 @@
 
 import { ApiError, LostError, streamChat } from "/web/api.js";
 import { noticeMessage, requestOf } from "/web/conversation.js";
+import { ReliefEvents } from "/web/events.js";
 import * as format from "/web/format.js";
 
 const SAVE_MS = 500;
@@ -14,7 +15,7 @@ const LEAVING_MS = 250;
 export class Answer extends EventTarget {
     waiting = "Asking the server";
     #abort = new AbortController();
-    #request = "";
+    #relief;
     #reliefs = 0;
     #saved = Date.now();
 
@@ -35,7 +36,7 @@ export class Answer extends EventTarget {
             const result = await streamChat(requestOf(this.conversation, this.model, message.id), {
                 signal: this.#abort.signal,
                 onStart: (id) => {
-                    this.#request = id;
+                    this.#relief.id = id;
                     this.#wait("Reading the conversation");
                 },
                 onText: (text, id) => this.#add(text, id),
@@ -55,7 +56,7 @@ export class Answer extends EventTarget {
     }
 
     #add(text, id) {
-        this.#request ||= id;
+        this.#relief.id = id;
         this.message.text += text;
         // Not at each token: a token may take less time than keeping the whole conversation.
         if (Date.now() - this.#saved > SAVE_MS) {
@@ -79,11 +80,10 @@ export class Answer extends EventTarget {
 
     #listen(events) {
         const options = { signal: this.#abort.signal };
-        events.addEventListener("relief", ({ detail }) => {
-            if (detail.request && String(detail.request) !== this.#request) return;
+        this.#relief = new ReliefEvents(events, this.#abort.signal, (detail) => {
             this.#reliefs++;
             this.#notice("relief", reliefText(detail));
-        }, options);
+        });
         events.addEventListener("model", ({ detail }) => {
             if (detail.state === "loading") {
                 const part = detail.fraction > 0 ? `, ${format.percent(detail.fraction)}` : "";
@@ -93,7 +93,7 @@ export class Answer extends EventTarget {
             }
         }, options);
         events.addEventListener("queue", ({ detail }) => {
-            if (detail.waiting > 0 && this.#request === "")
+            if (detail.waiting > 0 && this.#relief.id === "")
                 this.#wait(`In the queue, ${detail.waiting} waiting`);
         }, options);
     }

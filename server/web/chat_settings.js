@@ -47,14 +47,14 @@ export function openSettings(conversation, onChange) {
 }
 
 function field(parameter, conversation, last, onChange) {
-    const { name, label, unit, choices, least, most, step, help } = parameter;
+    const { name, label, unit, choices, least, most, step, help, otherwise = "adaptive" } = parameter;
     const id = `set-${name}`;
     const input = choices
         ? element("select", { id, "aria-describedby": `${id}-help` },
-            element("option", { value: "" }, "adaptive"),
+            element("option", { value: "" }, otherwise),
             choices.map((choice) => element("option", { value: choice }, choice)))
         : element("input", { id, type: "number", min: least, max: most, step: step === 1 ? 1 : "any",
-            inputmode: step === 1 ? "numeric" : "decimal", placeholder: "adaptive",
+            inputmode: step === 1 ? "numeric" : "decimal", placeholder: otherwise,
             "aria-describedby": `${id}-help` });
     const value = conversation.parameters[name];
     if (value !== undefined) input.value = String(value);

@@ -8,21 +8,26 @@ export const VERSION = 1;
 export const UNTITLED = "New conversation";
 const TITLE_LENGTH = 60;
 
-// What may be set; null is "adaptive": the server chooses from its plan, and says what it chose. `where` is
-// "request" for a member of OpenAI's request and "snug" for our extension of it.
+// What may be set. What is not is `otherwise`: "adaptive" where the server chooses from its plan, and says
+// what it chose. `where` is "request" for a member of OpenAI's request and "snug" for our extension of it.
 export const parameterList = [
-    { name: "strategy", where: "snug", label: "Strategy", choices: ["conservative", "balanced", "aggressive"],
+    { name: "strategy", where: "snug", label: "Strategy", otherwise: "the server's",
+        choices: ["conservative", "balanced", "aggressive"],
         help: "How full memory may be planned, and how early some is given back." },
-    { name: "temperature", where: "request", label: "Temperature", least: 0, most: 2, step: 0.05,
+    { name: "temperature", where: "request", label: "Temperature", otherwise: "the model's",
+        least: 0, most: 2, step: 0.05,
         help: "0: always the likeliest word. More: more varied." },
-    { name: "top_p", where: "request", label: "Top p", least: 0, most: 1, step: 0.01,
+    { name: "top_p", where: "request", label: "Top p", otherwise: "the model's",
+        least: 0, most: 1, step: 0.01,
         help: "Draw only from the likeliest words that together reach this part." },
-    { name: "max_tokens", where: "request", label: "Longest answer", unit: "tokens",
+    { name: "max_tokens", where: "request", label: "Longest answer", unit: "tokens", otherwise: "no end set",
         least: 1, most: 1000000, step: 1,
         help: "The answer stops after so many tokens, and says that it did." },
-    { name: "seed", where: "request", label: "Seed", least: 0, most: 4294967295, step: 1,
+    { name: "seed", where: "request", label: "Seed", otherwise: "another each time",
+        least: 0, most: 4294967295, step: 1,
         help: "The same seed gives the same answer." },
-    { name: "repetition_penalty", where: "snug", label: "Repetition penalty", least: 0.1, most: 2, step: 0.05,
+    { name: "repetition_penalty", where: "snug", label: "Repetition penalty", otherwise: "the model's",
+        least: 0.1, most: 2, step: 0.05,
         help: "More than 1: words that were said recently become less likely." },
     { name: "context", where: "snug", label: "Context", unit: "tokens", least: 16, most: 1000000, step: 1,
         help: "Most tokens of conversation and answer; memory is planned for so many." },
@@ -34,8 +39,7 @@ export const parameterList = [
 export function newConversation(model = null) {
     const now = Date.now();
     return { version: VERSION, id: newId(), title: UNTITLED, isNamed: false, created: now, changed: now,
-        model,
-        system: "", parameters: {}, messages: [] };
+        model, system: "", parameters: {}, messages: [] };
 }
 
 export const userMessage = (text) => ({ id: newId(), role: "user", text, time: Date.now() });

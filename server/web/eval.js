@@ -6,7 +6,7 @@ import { download, element, find, placeIcons } from "/web/dom.js";
 import { setKeyDialog } from "/web/api.js";
 import { Chart } from "/web/chart.js";
 import { parameterList } from "/web/conversation.js";
-import { comparison, runTable } from "/web/eval_runs.js";
+import { compare, runTable } from "/web/eval_runs.js";
 import { ServerEvents } from "/web/events.js";
 import { askForKey, speak, toast } from "/web/feedback.js";
 import { figuresList } from "/web/figures.js";
@@ -144,6 +144,7 @@ class Eval {
         markdown.update(run.text);
         markdown.finish();
         this.recorder = null;
+        this.events.refresh();
         this.#setBusy(false);
         this.store.save(run);
         this.open(run.id, { isNew: true });
@@ -206,10 +207,7 @@ class Eval {
         const runs = this.#pickedRuns();
         const place = find("#comparison");
         place.hidden = runs.length < 2;
-        if (runs.length < 2) return;
-        const { clientWidth } = find("#compared");
-        const width = clientWidth > 900 ? 0.58 * clientWidth : clientWidth;
-        find("#compared").replaceChildren(comparison(runs, width));
+        if (runs.length >= 2) compare(find("#compared"), runs);
     }
 
     exportPicked() {

@@ -58,18 +58,20 @@ function row(run, picked, shown, actions) {
         cells.map((cell) => element("td", null, cell)));
 }
 
-export function comparison(runs, width) {
+// Puts the comparison into `place`.
+export function compare(place, runs) {
     const names = namesOf(runs);
     const table = element("table", { class: "plain figures" },
         element("caption", { class: "unseen" }, "Figures, the best of each row marked"),
         element("thead", null, element("tr", null, element("th", { scope: "col" }, ""),
             names.map((name) => element("th", { scope: "col" }, name)))),
         element("tbody", null, figureRows(runs)));
-    return element("div", { class: "compared" },
-        compareChart(runs, names, width),
+    const chart = element("div");
+    place.replaceChildren(chart,
         element("div", { class: "table-scroll", tabindex: "0", role: "region",
             "aria-label": "Figures compared" }, table),
         element("div", { class: "answers" }, runs.map((run, i) => answer(run, names[i]))));
+    chart.replaceWith(compareChart(runs, names, chart.clientWidth)); // as wide as the table leaves it
 }
 
 function figureRows(runs) {

@@ -3,7 +3,7 @@
 // page. When it breaks it is made again, after 0.5 s, then 1, 2 ... 15 s, or at once when the page is looked
 // at again.
 
-import { parseJson, readEvents, request } from "/web/api.js";
+import { getJson, parseJson, readEvents, request } from "/web/api.js";
 
 const FIRST_WAIT_MS = 500;
 const LONGEST_WAIT_MS = 15000;
@@ -57,7 +57,7 @@ export class ServerEvents extends EventTarget {
         };
         alive();
         try {
-            const response = await request("/api/events", { signal: this.#abort.signal });
+            const response = await request("/api/events", { signal: this.#abort.signal, isBackground: true });
             const watched = new Response(response.body.pipeThrough(new TransformStream({
                 transform(chunk, controller) {
                     alive();
@@ -80,6 +80,12 @@ export class ServerEvents extends EventTarget {
         this.dispatchEvent(new CustomEvent(name, { detail }));
     }
 
+    // Events tell what changes while something runs; how it is afterwards is worth a question.
+    refresh() {
+        const asked = getJson("/api/memory", { isBackground: true });
+        asked.then((memory) => this.dispatch("memory", memory), () => {});
+    }
+
     on(name, handler) {
         this.addEventListener(name, (event) => handler(event.detail));
     }
@@ -98,5 +104,36 @@ export class ServerEvents extends EventTarget {
                 resolve();
             };
         });
+    }
+}
+
+// The steps of relief of one request. Some come before its id is known, because nothing of an answer arrives
+// while its prompt is read: they wait until it is. onRelief(detail, at) with the time they came at.
+export class ReliefEvents {
+    #id = "";
+    #waiting = [];
+    #onRelief;
+
+    constructor(events, signal, onRelief) {
+        this.#onRelief = onRelief;
+        events.addEventListener("relief", ({ detail }) => {
+            this.#waiting.push([detail, performance.now()]);
+            if (this.#id) this.#flush();
+        }, { signal });
+    }
+
+    set id(id) {
+        if (this.#id || !id) return;
+        this.#id = id;
+        this.#flush();
+    }
+
+    get id() {
+        return this.#id;
+    }
+
+    #flush() {
+        for (const [detail, at] of this.#waiting.splice(0))
+            if (!detail.request || String(detail.request) === this.#id) this.#onRelief(detail, at);
     }
 }

@@ -24,7 +24,7 @@ export class Models extends EventTarget {
     }
 
     async refresh() {
-        const answer = await getJson("/api/models");
+        const answer = await getJson("/api/models", { isBackground: true });
         this.list = answer.models || [];
         this.limit = answer.limit_bytes;
         this.chosen = answer.chosen || null;
@@ -137,8 +137,8 @@ export function openModels(models, { current, onChoose }) {
 }
 
 function summaryOf(models) {
-    const limit = models.limit ? `${format.bytes(models.limit)} may be used.` : "Nothing limits memory here.";
-    return models.why ? `${limit} ${sentence(models.why)}` : limit;
+    const limit = models.limit ? `${format.bytes(models.limit)} may be used` : "Nothing limits memory here";
+    return `${models.why ? `${limit}; ${models.why}` : limit}.`;
 }
 
 const sentence = (text) => text

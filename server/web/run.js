@@ -5,6 +5,7 @@
 
 import { getJson, streamChat } from "/web/api.js";
 import { reliefText } from "/web/chat_answer.js";
+import { ReliefEvents } from "/web/events.js";
 import { listOr, newId, numberOr, objectOr, textOr } from "/web/store.js";
 import * as format from "/web/format.js";
 
@@ -58,8 +59,8 @@ export const summariseRun = ({ id, changed, created, prompt, title, model, strat
 export class Recorder extends EventTarget {
     #abort = new AbortController();
     #began = 0;
-    #request = "";
-    #limit = null;
+    #relief;
+    #limit;
 
     constructor(run, events) {
         super();
@@ -103,11 +104,11 @@ export class Recorder extends EventTarget {
         }, {
             signal: this.#abort.signal,
             onStart: (id) => {
-                this.#request = id;
+                this.#relief.id = id;
             },
             onText: (text, id) => {
                 if (run.text === "") this.#event("first", "first token");
-                this.#request ||= id;
+                this.#relief.id = id;
                 run.text += text;
                 this.#changed();
             },
@@ -119,11 +120,9 @@ export class Recorder extends EventTarget {
 
     #listen() {
         const options = { signal: this.#abort.signal };
-        const own = (detail) => !detail.request || String(detail.request) === this.#request;
         this.events.addEventListener("memory", ({ detail }) => this.#sample(detail), options);
-        this.events.addEventListener("relief", ({ detail }) => {
-            if (own(detail)) this.#event("relief", reliefText(detail));
-        }, options);
+        this.#relief = new ReliefEvents(this.events, this.#abort.signal,
+            (detail, at) => this.#event("relief", reliefText(detail), at - this.#began));
         this.events.addEventListener("pressure", ({ detail }) =>
             this.#event("pressure", `pressure went from ${detail.before} to ${detail.level}`), options);
         this.events.addEventListener("model", ({ detail }) => {
@@ -155,20 +154,29 @@ export class Recorder extends EventTarget {
         samples.push({ at, used: memory.used_bytes, limit: memory.limit_bytes,
             predicted: memory.predicted_bytes || 0,
             uses: Object.fromEntries((memory.uses || []).map((use) => [use.name, use.bytes])) });
-        if (this.#limit !== null && this.#limit !== memory.limit_bytes)
-            this.#event("limit", `the limit is ${format.bytes(memory.limit_bytes)} now`);
-        this.#limit = memory.limit_bytes;
+        if (isOtherLimit(this.#limit, memory.limit_bytes)) {
+            if (this.#limit !== undefined)
+                this.#event("limit", `the limit is ${format.bytes(memory.limit_bytes)} now`);
+            this.#limit = memory.limit_bytes;
+        }
         this.#changed();
     }
 
-    #event(kind, text) {
-        this.run.events.push({ at: Math.round(this.#now()), kind, text });
+    #event(kind, text, at = this.#now()) {
+        this.run.events.push({ at: Math.round(at), kind, text });
+        this.run.events.sort((a, b) => a.at - b.at);
         this.#changed();
     }
 
     #changed() {
         this.dispatchEvent(new CustomEvent("change"));
     }
+}
+
+// A limit that follows what the machine has left moves a little all the time: that is not worth a mark.
+export function isOtherLimit(before, now) {
+    if (!before || !now) return before !== now;
+    return Math.abs(before - now) > 0.03 * before;
 }
 
 // Keeps so many samples of a long run that its picture is the same: of each stretch the highest, and the

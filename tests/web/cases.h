@@ -29,6 +29,7 @@ void chat_shows_hostile_text_as_text(void **state);
 void chat_shows_errors_with_a_retry(void **state);
 void chat_lists_renames_deletes_and_brings_back(void **state);
 void chat_asks_for_the_key_once(void **state);
+void chat_chooses_among_the_models_there_are(void **state);
 void chat_can_be_used_with_keys_alone(void **state);
 void chat_fits_a_phone(void **state);
 

@@ -274,7 +274,7 @@ void chat_lists_renames_deletes_and_brings_back(void **state)
 
 void chat_asks_for_the_key_once(void **state)
 {
-    const char *const words[] = { "--model", getenv("MODEL"), "--api-key", "secret", NULL };
+    const char *const words[] = { "--model", getenv("MODEL"), "--api-key", "k3y-f0r-us", NULL };
     web_server server;
     char url[256];
 
@@ -284,19 +284,42 @@ void chat_asks_for_the_key_once(void **state)
     web_go(url);
     web_wait("document.querySelector('dialog #key')");
     assert_int_equal((int)web_number("return document.querySelectorAll('dialog').length"), 1);
+    /* Who declines is left alone until something is asked for. */
+    close_dialog();
+    web_wait(
+        "performance.getEntriesByType('resource').filter((one) => one.name.endsWith('/api/events')).length "
+        ">= 3");
+    assert_int_equal((int)web_number("return document.querySelectorAll('dialog').length"), 0);
+    web_press("#text");
+    web_keys("Hello." WEB_ENTER);
+    web_wait("document.querySelector('dialog #key')");
     web_keys("wrong" WEB_ENTER);
     web_wait("document.querySelector('dialog .error-line')");
-    web_keys("secret" WEB_ENTER);
-    web_wait("document.querySelector('#memory-open .figures').textContent.includes('iB')");
-    web_ask("Tell me a story about a dog.");
+    web_keys("k3y-f0r-us" WEB_ENTER);
+    web_wait_answered();
     assert_string_equal(web_text("return " KEPT ".messages[1].state"), "done");
     web_reload();
     web_wait("document.querySelector('#memory-open .figures').textContent.includes('iB')");
     assert_int_equal((int)web_number("return document.querySelectorAll('dialog').length"), 0);
     /* Until the tab is closed, and nowhere else. */
-    assert_false(web_holds("JSON.stringify({...localStorage}).includes('secret')"));
+    assert_false(web_holds("JSON.stringify({...localStorage}).includes('k3y-f0r-us')"));
     web_go("about:blank");
     web_server_stop(&server);
+}
+
+void chat_chooses_among_the_models_there_are(void **state)
+{
+    (void)state;
+    web_fresh("/chat");
+    web_press("#model-open");
+    web_wait("document.querySelector('dialog .model')");
+    assert_true(web_number("return document.querySelectorAll('dialog .model').length") >= 10);
+    assert_true(web_holds("[...document.querySelectorAll('dialog .model-row')].every((row) => "
+                          "/needs [\\d.]+ [KMG]iB/.test(row.textContent) && "
+                          "row.querySelector('.why').textContent.length > 10)"));
+    assert_int_equal((int)web_number("return document.querySelectorAll('dialog .tag.accent').length"), 1);
+    close_dialog();
+    assert_string_equal(web_text("return document.activeElement.id"), "model-open");
 }
 
 void chat_can_be_used_with_keys_alone(void **state)

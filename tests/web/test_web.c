@@ -120,6 +120,7 @@ int main(int count, char **words)
         cmocka_unit_test(chat_shows_errors_with_a_retry),
         cmocka_unit_test(chat_lists_renames_deletes_and_brings_back),
         cmocka_unit_test(chat_asks_for_the_key_once),
+        cmocka_unit_test(chat_chooses_among_the_models_there_are),
         cmocka_unit_test(chat_can_be_used_with_keys_alone),
         cmocka_unit_test(chat_fits_a_phone),
         cmocka_unit_test(eval_measures_and_compares),

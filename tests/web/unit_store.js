@@ -3,6 +3,7 @@
 // the reader of event streams, cut at every place.
 
 import { readEvents } from "/web/api.js";
+import { ReliefEvents } from "/web/events.js";
 import * as record from "/web/conversation.js";
 import * as format from "/web/format.js";
 import { checkRun, newRun } from "/web/run.js";
@@ -186,6 +187,25 @@ async function checkEvents(checks) {
     }
 }
 
+// Steps of relief that come before the id of their request is known are told when it is; others never.
+function checkRelief(checks) {
+    const events = new EventTarget();
+    const seen = [];
+    const come = (request, step) =>
+        events.dispatchEvent(new CustomEvent("relief", { detail: { request, step } }));
+    const relief = new ReliefEvents(events, new AbortController().signal, ({ step }) => seen.push(step));
+    come("a", 1);
+    come("b", 2);
+    checks.is("nothing is told before the id", seen, []);
+    relief.id = "";
+    relief.id = "a";
+    relief.id = "b";
+    come("b", 3);
+    come("a", 4);
+    come(undefined, 5);
+    checks.is("what is ours, in order", seen, [1, 4, 5]);
+}
+
 export async function run() {
     const checks = new Checks();
     checkCollection(checks);
@@ -193,6 +213,7 @@ export async function run() {
     checkTolerance(checks, randomly(3));
     checkConversation(checks);
     checkFormat(checks);
+    checkRelief(checks);
     await checkEvents(checks);
     return checks.result;
 }

@@ -24,7 +24,7 @@
 
 enum {
     WORDS_MAX = 32,
-    WAIT_MS = 20000,
+    WAIT_MS = 60000,
     PAUSE_MS = 15,
 };
 

@@ -40,7 +40,7 @@ json_t *web_run(const char *script, const char *argument);
 const char *web_text(const char *script);
 double web_number(const char *script);
 bool web_holds(const char *script);
-/* Until a condition holds; fails when it takes 20 s. */
+/* Until a condition holds; fails when it takes a minute. */
 void web_wait(const char *condition);
 
 /* A press with the pointer in the middle of what a selector finds; it must be there and not covered. */
