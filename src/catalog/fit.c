@@ -75,7 +75,8 @@ snug_status snug_catalog_open_outline(snug_model **model_out, uint64_t *text_byt
 static snug_status open_subject(subject *s, const catalog_model *row, const catalog_source *source,
                                 snug_error *error)
 {
-    SNUG_TRY(snug_memory_create(&s->memory, NULL));
+    if (snug_memory_create(&s->memory, NULL) != SNUG_OK)
+        SNUG_FAIL(error, SNUG_ERR_NO_MEMORY, "the system has no memory left to plan a model in");
     if (source->path[0]) {
         SNUG_TRY(snug_model_open(&s->model, s->memory, source->path, NULL, error));
         SNUG_TRY(snug_text_estimate_path(&s->text_bytes, s->memory, source->path, error));

@@ -502,7 +502,7 @@ snug_status snug_conversation_move(snug_switch_report *report_out, snug_conversa
     snug_memory_free(conversation->memory, m.ids);
     if (status != SNUG_OK) {
         undo(&m, error);
-        return error->status;
+        return status;
     }
     if (m.session) {
         settle(&m);

@@ -270,7 +270,8 @@ snug_status snug_text_estimate(uint64_t *bytes_out, uint64_t *transient_out,
     if (!error)
         error = &own_error;
     SNUG_TRY(find_files(&files, checkpoint, error));
-    SNUG_TRY(snug_memory_create(&ledger, NULL));
+    if (snug_memory_create(&ledger, NULL) != SNUG_OK)
+        SNUG_FAIL(error, SNUG_ERR_NO_MEMORY, "the system has no memory left to measure a tokenizer in");
     status = create_small(&text, &parts, &stored, ledger, &files, error);
     if (status == SNUG_OK)
         status = name_file(error, &files, snug_vocabulary_measure(&size, &parts, error));
