@@ -47,7 +47,7 @@ static void fill_x86(snug_kernels *kernels)
 #ifdef SNUG_KERNELS_ARM
 static void fill_arm(snug_kernels *kernels)
 {
-    if (kernels->level < SNUG_CPU_NEON) /* before Cortex-A75 (2017): no dot products */
+    if (kernels->level < SNUG_CPU_NEON) /* before Cortex-A76 and Neoverse N1 (2018) */
         return;
     snug_attend_fill_neon(kernels);
     snug_matmul_fill_neon(kernels);
@@ -56,6 +56,13 @@ static void fill_arm(snug_kernels *kernels)
         snug_attend_coded_fill_neon(kernels);
         snug_integer_few_fill_neon(kernels);
         snug_integer_many_fill_neon(kernels);
+    }
+
+    if (kernels->level < SNUG_CPU_I8MM) /* before Neoverse V1 (2020) and Cortex-A710 (2021) */
+        return;
+    if (!kernels->exact) {
+        snug_attend_coded_fill_i8mm(kernels);
+        snug_integer_many_fill_i8mm(kernels);
     }
 }
 #endif

@@ -42,4 +42,7 @@ void snug_plain_fill_neon(snug_kernels *kernels);
 void snug_integer_few_fill_neon(snug_kernels *kernels);
 void snug_integer_many_fill_neon(snug_kernels *kernels);
 
+void snug_attend_coded_fill_i8mm(snug_kernels *kernels);
+void snug_integer_many_fill_i8mm(snug_kernels *kernels);
+
 #endif /* SNUG_SRC_KERNELS_VARIANTS_H */
