@@ -143,33 +143,68 @@ static double unit_max(const float *x, size_t n)
     return (double)max;
 }
 
+static void *zeros(size_t count, size_t each)
+{
+    void *memory = calloc(count, each);
+
+    assert_non_null(memory);
+    return memory;
+}
+
+/* Of one unit, for all answers with its row or its token. */
+typedef struct unit_facts {
+    double most; /* weights: the largest of their block; activations: how far rounding moves one */
+    double sum;  /* of the magnitudes, of activations when they are rounded */
+} unit_facts;
+
+static void find_row_facts(unit_facts *out, const float *w, size_t columns)
+{
+    for (size_t c = 0; c < columns; c += UNIT) {
+        unit_facts *facts = out + c / UNIT;
+
+        facts->most = c % 256 ? facts[-1].most : unit_max(w + c, snug_min_size(256, columns - c));
+        facts->sum = 0.0;
+        for (size_t i = c; i < c + UNIT; i++)
+            facts->sum += fabs((double)w[i]);
+    }
+}
+
+static void find_token_facts(unit_facts *out, double *rounded, const float *x, size_t columns)
+{
+    for (size_t c = 0; c < columns; c += UNIT) {
+        unit_facts *facts = out + c / UNIT;
+        const float max = (float)unit_max(x + c, UNIT);
+        const bool counts = max >= 0x1p-100f;
+        const float inverse = counts ? 127.0f / max : 0.0f;
+        const double scale = counts ? (double)(max / 127.0f) : 0.0;
+
+        facts->most = 0.5001 * (counts ? scale : 2.0 * (double)max);
+        facts->sum = 0.0;
+        for (size_t i = c; i < c + UNIT; i++) {
+            rounded[i] = (double)rintf(x[i] * inverse) * scale;
+            facts->sum += fabs(rounded[i]);
+        }
+    }
+}
+
 /*
  * Both answers of one output. The bound of rounding: a total is rounded three times for each unit. A term
  * is a weight's integer part or its minimum, times an activation, and either is at most four times the
  * largest weight of its block if the block's integers are random.
  */
-static void answer_one(problem *p, size_t at, const float *w, const float *x)
+static void answer_one(problem *p, size_t at, const float *w, const unit_facts *row, const float *x,
+                       const double *rounded, const unit_facts *token)
 {
     const size_t columns = p->weight.columns;
     double magnitude = 0.0;
 
-    for (size_t c = 0; c < columns; c += UNIT) {
-        const float max_x = (float)unit_max(x + c, UNIT);
-        const double max_w = unit_max(w + c / 256 * 256, snug_min_size(256, columns - c / 256 * 256));
-        const bool counts = max_x >= 0x1p-100f;
-        const float inverse = counts ? 127.0f / max_x : 0.0f;
-        const double scale = counts ? (double)(max_x / 127.0f) : 0.0;
-        double sum_w = 0.0;
-
-        for (size_t i = c; i < c + UNIT; i++) {
-            const double rounded = (double)rintf(x[i] * inverse) * scale;
-
-            p->answer[at] += (double)w[i] * rounded;
-            p->exact[at] += (double)w[i] * (double)x[i];
-            magnitude += 4.0 * max_w * fabs(rounded);
-            sum_w += fabs((double)w[i]);
-        }
-        p->allowed[at] += 0.5001 * sum_w * (counts ? scale : 2.0 * (double)max_x);
+    for (size_t i = 0; i < columns; i++) {
+        p->answer[at] += (double)w[i] * rounded[i];
+        p->exact[at] += (double)w[i] * (double)x[i];
+    }
+    for (size_t u = 0; u < columns / UNIT; u++) {
+        magnitude += 4.0 * row[u].most * token[u].sum;
+        p->allowed[at] += row[u].sum * token[u].most;
     }
     p->bound[at] = ((double)columns / UNIT * 3.0 + 8.0) * (EPSILON * magnitude + 0x1p-126);
 }
@@ -177,24 +212,28 @@ static void answer_one(problem *p, size_t at, const float *w, const float *x)
 static void answer(problem *p)
 {
     const size_t columns = p->weight.columns;
+    const size_t units = columns / UNIT;
+    unit_facts *row = zeros(units, sizeof *row);
+    unit_facts *token = zeros(p->tokens * units, sizeof *token);
+    double *rounded = zeros(p->tokens * columns, sizeof *rounded);
     snug_kernels kernels;
 
     snug_kernels_init(&kernels, SNUG_CPU_C, true);
-    for (size_t r = 0; r < p->weight.rows; r++)
-        for (size_t c = 0; c < columns; c += 256)
-            kernels.unpack[p->weight.type](p->weights + r * columns + c, &p->weight, r, c,
-                                           snug_min_size(256, columns - c));
     for (size_t t = 0; t < p->tokens; t++)
-        for (size_t r = 0; r < p->weight.rows; r++)
-            answer_one(p, t * p->weight.rows + r, p->weights + r * columns, p->x + t * columns);
-}
+        find_token_facts(token + t * units, rounded + t * columns, p->x + t * columns, columns);
+    for (size_t r = 0; r < p->weight.rows; r++) {
+        float *w = p->weights + r * columns;
 
-static void *zeros(size_t count, size_t each)
-{
-    void *memory = calloc(count, each);
-
-    assert_non_null(memory);
-    return memory;
+        for (size_t c = 0; c < columns; c += 256)
+            kernels.unpack[p->weight.type](w + c, &p->weight, r, c, snug_min_size(256, columns - c));
+        find_row_facts(row, w, columns);
+        for (size_t t = 0; t < p->tokens; t++)
+            answer_one(p, t * p->weight.rows + r, w, row, p->x + t * columns, rounded + t * columns,
+                       token + t * units);
+    }
+    free(row);
+    free(token);
+    free(rounded);
 }
 
 /* Each seed takes another type of scale and another group that divides the columns. */
