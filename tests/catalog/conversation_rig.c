@@ -76,8 +76,13 @@ void open_rig(rig *r, const snug_session_options *session, bool may_switch)
 
 void close_rig(rig *r)
 {
+    char partial[sizeof r->kept + 16];
+
     snug_conversation_destroy(r->conversation);
     assert_int_not_equal(access(r->kept, F_OK), 0); /* nothing was left on disk */
+    /* But for an empty file, where the lock on it was refused: whoever writes there next takes it. */
+    snprintf(partial, sizeof partial, "%s.partial", r->kept);
+    (void)unlink(partial);
     snug_pool_destroy(r->pool);
     snug_catalog_close(r->catalog);
     assert_int_equal(snug_memory_read_all(r->memory).blocks, 0);
