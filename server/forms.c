@@ -65,14 +65,14 @@ static const char *kind_of(const snug_kv_config *config)
 static json_t *kv_json(const server_answer *answer)
 {
     const snug_kv *kv = snug_session_kv(answer->session);
+    const uint64_t bytes = snug_kv_committed_bytes(kv) + snug_kv_shared_bytes(kv);
     snug_kv_info info = { .struct_size = sizeof info };
 
     snug_kv_read_info(&info, kv);
     return json_pack("{s:s,s:s,s:I,s:I,s:I,s:I}", "kind", kind_of(&info.config), "format",
                      snug_kv_format_name(info.config.key.format), "key_bits",
                      (json_int_t)bits_of(&info.config.key), "value_bits",
-                     (json_int_t)bits_of(&info.config.value), "bytes",
-                     (json_int_t)(snug_kv_committed_bytes(kv) + snug_kv_shared_bytes(kv)), "bytes_per_token",
+                     (json_int_t)bits_of(&info.config.value), "bytes", (json_int_t)bytes, "bytes_per_token",
                      (json_int_t)info.token_bytes);
 }
 

@@ -49,16 +49,17 @@ static void read_piece(piece *out, const snug_text *text, uint32_t id)
     }
 }
 
-/* log of the sum of exp, without overflow. */
+/* log of the sum of exp, without overflow; at least one. */
 static double log_sum(const float *logits, uint32_t count)
 {
     float most = logits[0];
-    double sum = 0;
+    double sum;
 
     for (uint32_t i = 1; i < count; i++)
         if (logits[i] > most)
             most = logits[i];
-    for (uint32_t i = 0; i < count; i++)
+    sum = exp((double)logits[0] - most);
+    for (uint32_t i = 1; i < count; i++)
         sum += exp((double)logits[i] - most);
     return most + log(sum);
 }

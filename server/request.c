@@ -499,8 +499,7 @@ static bool settle_cache(parser *p)
     return true;
 }
 
-static bool take_members(parser *p, snug_json object, const char *prefix, const member *members,
-                         size_t count);
+static bool take_members(parser *p, snug_json object, const char *prefix, const member *list, size_t count);
 
 static bool take_snug(parser *p, snug_json value)
 {

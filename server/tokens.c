@@ -31,12 +31,17 @@ static json_t *encode(server_errand *errand, const snug_text *text, snug_str raw
     char *block = server_alloc(errand->server->options.memory, capacity * sizeof(uint32_t) + raw.bytes,
                                "the ids of a text", &error);
     uint32_t *ids = (void *)block;
-    char *clean = block + capacity * sizeof *ids;
     json_t *list = NULL;
+    char *clean;
     size_t count;
 
-    if (block && snug_text_encode(text, ids, capacity, &count, clean, snug_json_unescape(clean, raw), flags,
-                                  &error) == SNUG_OK) {
+    if (!block) {
+        (void)server_refuse_error(refusal, &error);
+        return NULL;
+    }
+    clean = block + capacity * sizeof *ids;
+    if (snug_text_encode(text, ids, capacity, &count, clean, snug_json_unescape(clean, raw), flags, &error) ==
+        SNUG_OK) {
         list = json_array();
         for (size_t i = 0; i < count; i++)
             json_array_append_new(list, json_integer(ids[i]));
