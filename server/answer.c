@@ -239,7 +239,7 @@ static void on_pressure(void *user, const snug_pressure_reading *reading)
 {
     server_answer *answer = user;
 
-    server_events_pressure(answer->server, reading);
+    server_events_pressure(answer->server, answer->job->outlet->id, reading);
 }
 
 static double choose(double given, double of_model, double otherwise)

@@ -115,7 +115,7 @@ void server_events_relief(struct server *server, const char *request, const snug
         tell(server, "relief", server_relief_json(event, request));
 }
 
-void server_events_pressure(struct server *server, const snug_pressure_reading *reading)
+void server_events_pressure(struct server *server, const char *request, const snug_pressure_reading *reading)
 {
     server_events *events = &server->events;
     snug_pressure before;
@@ -127,9 +127,9 @@ void server_events_pressure(struct server *server, const snug_pressure_reading *
     if (before == reading->level) /* another conversation said so already */
         return;
     tell(server, "pressure",
-         json_pack("{s:s,s:s,s:f,s:s}", "level", snug_pressure_name(reading->level), "before",
+         json_pack("{s:s,s:s,s:f,s:s,s:s?}", "level", snug_pressure_name(reading->level), "before",
                    snug_pressure_name(before), "usage", reading->usage > 0 ? reading->usage : 0.0, "binding",
-                   reading->binding_text));
+                   reading->binding_text, "request", request));
 }
 
 void server_events_queue(struct server *server)

@@ -34,7 +34,8 @@ void server_events_close(struct server *server);
 void server_events_deinit(struct server *server);
 
 void server_events_relief(struct server *server, const char *request, const snug_relief_event *event);
-void server_events_pressure(struct server *server, const snug_pressure_reading *reading);
+/* `request`: whose answer noticed it; NULL: nobody's. */
+void server_events_pressure(struct server *server, const char *request, const snug_pressure_reading *reading);
 void server_events_queue(struct server *server);
 /* `text` is a sentence; `progress` may be NULL. */
 void server_events_model(struct server *server, const char *model, const char *state, const char *text,

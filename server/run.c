@@ -94,7 +94,7 @@ static void see_memory(watch *w)
     snug_pressure_reading reading;
 
     snug_monitor_step(w->monitor, &reading);
-    server_events_pressure(w->server, &reading);
+    server_events_pressure(w->server, NULL, &reading);
     if (reading.level < SNUG_PRESSURE_HIGH)
         return;
     (void)server_kept_drop(w->server, UINT64_MAX);
