@@ -64,7 +64,8 @@ static uint64_t foresee(const snug_session *session, const snug_kv_target *targe
                                                                                      : 0;
 }
 
-/* The fewest layers, from the last one back, that return `want` bytes: the first ones bear it least. */
+/* The fewest layers, from the first one on, that return `want` bytes: the last ones bear it least
+ * (docs/decisions/0012). */
 static uint64_t choose_layers(snug_kv_target *target, const snug_session *session, uint64_t want)
 {
     const uint32_t layers = snug_model_kv_shape(session->model)->layer_count;
@@ -74,7 +75,6 @@ static uint64_t choose_layers(snug_kv_target *target, const snug_session *sessio
     while (few < many) {
         const uint32_t middle = few + (many - few) / 2;
 
-        target->first_layer = layers - middle;
         target->layer_count = middle;
         bytes = foresee(session, target);
         if (bytes >= want)
@@ -82,7 +82,6 @@ static uint64_t choose_layers(snug_kv_target *target, const snug_session *sessio
         else
             few = middle + 1;
     }
-    target->first_layer = layers - many;
     target->layer_count = many;
     return foresee(session, target);
 }

@@ -125,6 +125,29 @@ static bool hear(void *user, uint32_t id, const char *text, size_t bytes)
     return true;
 }
 
+static uint32_t fewest_bits(const snug_kv_side_info *side)
+{
+    uint32_t bits = 32;
+
+    for (uint32_t i = 0; i < side->width_count; i++)
+        bits = side->width[i].bits < bits ? side->width[i].bits : bits;
+    return bits;
+}
+
+/* Last layers bear the loss of bits least: none has fewer than the one before it. */
+static void check_layers(const snug_kv *kv)
+{
+    snug_kv_layer_info before = { .struct_size = sizeof before }, layer = before;
+
+    for (uint32_t i = 0; i < snug_kv_layer_count(kv); i++, before = layer) {
+        assert_int_equal(snug_kv_describe(&layer, kv, i, NULL), SNUG_OK);
+        if (i == 0)
+            continue;
+        assert_true(fewest_bits(&layer.key) >= fewest_bits(&before.key));
+        assert_true(fewest_bits(&layer.value) >= fewest_bits(&before.value));
+    }
+}
+
 static void note(void *user, const snug_relief_event *event)
 {
     run *h = user;
@@ -138,6 +161,8 @@ static void note(void *user, const snug_relief_event *event)
         if (event->step == SNUG_RELIEF_DEMOTE || event->step == SNUG_RELIEF_CHUNK)
             assert_int_equal(event->promised_bytes, event->returned_bytes);
     }
+    if (event->step == SNUG_RELIEF_DEMOTE)
+        check_layers(snug_session_kv(h->session));
 }
 
 static snug_session_options adaptive(snug_strategy strategy)
