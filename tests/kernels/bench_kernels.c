@@ -374,7 +374,8 @@ static bool wanted(int argc, char **argv, const char *part)
 
 int main(int argc, char **argv)
 {
-    static const snug_cpu_level levels[] = { SNUG_CPU_C, SNUG_CPU_AVX2, SNUG_CPU_AVX512 };
+    static const snug_cpu_level levels[] = { SNUG_CPU_C, SNUG_CPU_AVX2, SNUG_CPU_AVX512, SNUG_CPU_NEON,
+                                             SNUG_CPU_I8MM };
     machine m = { .memory = snug_os_heap_alloc(MEMORY_BYTES) };
 
     if (!m.memory) {
@@ -383,7 +384,9 @@ int main(int argc, char **argv)
     }
     memset(m.memory, 1, MEMORY_BYTES);
     measure_machine(&m);
-    for (size_t i = 0; i < SNUG_COUNT(levels) && levels[i] <= snug_cpu_detect(); i++) {
+    for (size_t i = 0; i < SNUG_COUNT(levels); i++) {
+        if (!snug_cpu_has(levels[i]))
+            continue;
         if (wanted(argc, argv, "few"))
             bench_few(&m, levels[i]);
         if (wanted(argc, argv, "many"))
