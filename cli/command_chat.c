@@ -97,18 +97,15 @@ static void on_pressure(void *user, const snug_pressure_reading *reading)
 
 static snug_generate_options answer_options(chat *talk)
 {
-    return (snug_generate_options){
-        .struct_size = sizeof(snug_generate_options),
-        .max_tokens = cli_given(talk->options, max_tokens) ? (uint32_t)talk->options->max_tokens : 0,
-        .sample = cli_engine_sampling(&talk->engine),
-        .keep_going = cli_keep_going,
-        .on_token = on_token,
-        .on_relief = on_relief,
-        .on_pressure = on_pressure,
-        .monitor_interval_tokens = cli_engine_monitor_interval(&talk->engine),
-        .user = talk,
-        .on_recompute = talk->options->quiet ? NULL : cli_report_recompute,
-    };
+    snug_generate_options generate = cli_engine_generate_options(&talk->engine, talk);
+
+    if (!cli_given(talk->options, max_tokens)) /* the model ends its turn */
+        generate.max_tokens = 0;
+    generate.ignore_eos = false;
+    generate.on_token = on_token;
+    generate.on_relief = on_relief;
+    generate.on_pressure = on_pressure;
+    return generate;
 }
 
 static snug_status generate(chat *talk, snug_error *error)

@@ -157,20 +157,11 @@ static uint32_t wanted_tokens(const generation *run, const cli_options *options)
 static snug_generate_options generate_options(generation *run, const cli_options *options)
 {
     const snug_unfinished *unfinished = run->stored ? &run->stored->info.unfinished : NULL;
-    snug_generate_options generate = {
-        .struct_size = sizeof generate,
-        .max_tokens = (uint32_t)options->max_tokens,
-        .ignore_eos = options->ignore_eos,
-        .sample = cli_engine_sampling(&run->engine),
-        .keep_going = cli_keep_going,
-        .on_token = on_token,
-        .on_relief = on_relief,
-        .on_pressure = on_pressure,
-        .monitor_interval_tokens = cli_engine_monitor_interval(&run->engine),
-        .user = run,
-        .on_recompute = options->quiet ? NULL : cli_report_recompute,
-    };
+    snug_generate_options generate = cli_engine_generate_options(&run->engine, run);
 
+    generate.on_token = on_token;
+    generate.on_relief = on_relief;
+    generate.on_pressure = on_pressure;
     if (unfinished) {
         generate.max_tokens = wanted_tokens(run, options);
         generate.ignore_eos = unfinished->ignore_eos;

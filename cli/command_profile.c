@@ -181,23 +181,16 @@ static void on_pressure(void *user, const snug_pressure_reading *reading)
     cli_report_pressure(&run->engine, reading);
 }
 
-static cli_exit answer(profiling *run, const cli_options *options)
+static cli_exit answer(profiling *run)
 {
-    const snug_generate_options generate = {
-        .struct_size = sizeof generate,
-        .max_tokens = (uint32_t)options->max_tokens,
-        .ignore_eos = options->ignore_eos,
-        .sample = cli_engine_sampling(&run->engine),
-        .keep_going = keep_going,
-        .on_token = on_token,
-        .on_relief = on_relief,
-        .on_pressure = on_pressure,
-        .monitor_interval_tokens = cli_engine_monitor_interval(&run->engine),
-        .user = run,
-        .on_recompute = options->quiet ? NULL : cli_report_recompute,
-    };
+    snug_generate_options generate = cli_engine_generate_options(&run->engine, run);
     snug_error error = { SNUG_OK, "" };
     snug_status status;
+
+    generate.keep_going = keep_going;
+    generate.on_token = on_token;
+    generate.on_relief = on_relief;
+    generate.on_pressure = on_pressure;
 
     run->result.struct_size = sizeof run->result;
     cli_profile_note(run->profile, "prefill", "%zu tokens to read", run->prompt.ids.count);
@@ -343,7 +336,7 @@ cli_exit cli_command_profile(const cli_options *options)
     if (status == CLI_DONE)
         status = prepare(&run, options);
     if (status == CLI_DONE)
-        status = answer(&run, options);
+        status = answer(&run);
     if (status == CLI_DONE)
         status = tell(&run, options);
     if (status == CLI_DONE && run.result.stop == SNUG_STOP_INTERRUPTED)

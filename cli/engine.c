@@ -15,6 +15,7 @@
 #include "cli/catalog.h"
 #include "cli/choice.h"
 #include "cli/report.h"
+#include "cli/system.h"
 #include "cli/value.h"
 
 /* Sampling where neither the user nor the model says anything. */
@@ -317,9 +318,20 @@ bool cli_engine_is_watched(const cli_engine *engine)
     return does_adapt(engine) && (options->memory_monitoring || !cli_given(options, memory_monitoring));
 }
 
-uint32_t cli_engine_monitor_interval(const cli_engine *engine)
+snug_generate_options cli_engine_generate_options(const cli_engine *engine, void *user)
 {
-    return cli_engine_is_watched(engine) ? 0 : UINT32_MAX;
+    const cli_options *options = engine->options;
+
+    return (snug_generate_options){
+        .struct_size = sizeof(snug_generate_options),
+        .max_tokens = (uint32_t)options->max_tokens,
+        .ignore_eos = options->ignore_eos,
+        .sample = cli_engine_sampling(engine),
+        .keep_going = cli_keep_going,
+        .user = user,
+        .on_recompute = options->quiet ? NULL : cli_report_recompute,
+        .monitor_interval_tokens = cli_engine_is_watched(engine) ? 0 : UINT32_MAX,
+    };
 }
 
 snug_session_options cli_engine_session_options(const cli_engine *engine)

@@ -88,8 +88,8 @@ snug_model_options cli_engine_model_options(const cli_engine *engine);
 /* Whether memory pressure is looked at while tokens are computed: --memory-monitoring. */
 bool cli_engine_is_watched(const cli_engine *engine);
 
-/* The interval of snug_generate_options that goes with it. */
-uint32_t cli_engine_monitor_interval(const cli_engine *engine);
+/* How to generate, as the user asked for it, until he interrupts; who hears of it is added by the command. */
+snug_generate_options cli_engine_generate_options(const cli_engine *engine, void *user);
 
 /* What would make engine->plan fit. Returns how many ways there are. */
 size_t cli_engine_suggest(snug_plan_way ways_out[SNUG_PLAN_WAYS_MAX], const cli_engine *engine,
