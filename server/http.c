@@ -367,8 +367,8 @@ snug_status server_http_start(struct server *server, char *address_out, snug_err
         MHD_OPTION_LISTEN_SOCKET, server->socket, MHD_OPTION_CONNECTION_LIMIT, connections,
         MHD_OPTION_CONNECTION_MEMORY_LIMIT, CONNECTION_BYTES, MHD_OPTION_CONNECTION_TIMEOUT,
         (unsigned)TIMEOUT_SECONDS, MHD_OPTION_NOTIFY_COMPLETED, complete, server,
-        MHD_OPTION_NOTIFY_CONNECTION, count_connection, server, MHD_OPTION_THREAD_STACK_SIZE,
-        (size_t)256 << 10, MHD_OPTION_END);
+        MHD_OPTION_NOTIFY_CONNECTION, count_connection, server, MHD_OPTION_THREAD_STACK_SIZE, (size_t)1 << 20,
+        MHD_OPTION_END);
     if (server->daemon)
         return SNUG_OK;
     (void)close(server->socket);

@@ -13,8 +13,8 @@
 #include "server/heap.h"
 #include "server/state.h"
 
-/* Reading the state of the machine takes 64 KiB of it. */
-#define STACK_BYTES ((size_t)512 << 10)
+/* Address space; what is touched counts. Reading the machine's state takes 64 KiB, suspending some 300. */
+#define STACK_BYTES ((size_t)4 << 20)
 
 /* Of the stack of a thread that answers, what it touches. */
 #define TOUCHED_BYTES ((uint64_t)128 << 10)
