@@ -107,7 +107,7 @@ cp "$work/kept" "$file"
 printf 'x' | dd of="$file" bs=1 seek=50000 conv=notrunc status=none
 refuses_file 4 'is damaged or cut short' "${tell[@]}"
 for version in 2 4; do # an older one, a newer one
-    printf "\\00$version" | dd of="$file" bs=1 seek=8 conv=notrunc status=none
+    printf '%b' "\\00$version" | dd of="$file" bs=1 seek=8 conv=notrunc status=none
     refuses_file 4 "is a conversation in format $version; this build reads format 3" "${tell[@]}"
 done
 echo 'once upon a time' >"$file"
