@@ -30,6 +30,14 @@ static uint64_t leaving_bytes(struct server *server, uint64_t *growth_out)
     return held;
 }
 
+/* A plan is for the process and counts what lies outside the ledger; it is held against the limit that was
+ * set, not against the ledger's, from which that was taken already. */
+static void lift_limit(const struct server *server)
+{
+    if (snug_memory_set_limits(server->options.memory, 0, 0) != SNUG_OK)
+        server_note(server, "the memory limit could not be lifted");
+}
+
 static bool is_cache_set(const snug_kv_config *kv)
 {
     return kv->key.format != SNUG_KV_FORMAT_AUTO || kv->value.format != SNUG_KV_FORMAT_AUTO ||
@@ -128,8 +136,11 @@ static bool choose_profile(server_answer *answer)
         return true;
     }
     choice.asked = *profile;
-    if (snug_plan_search(&plan, answer->loaded.model, server->options.memory, 0, &options, strategy,
-                         &error) != SNUG_OK)
+    lift_limit(server);
+    error.status =
+        snug_plan_search(&plan, answer->loaded.model, server->options.memory, 0, &options, strategy, &error);
+    server_limit_apply(server);
+    if (error.status != SNUG_OK)
         return server_refuse_error(&answer->refusal, &error);
     profile->context_tokens = plan.context_tokens;
     profile->prefill_chunk = plan.prefill_chunk;
@@ -155,8 +166,11 @@ static bool make_plan(server_answer *answer, uint64_t leaving)
     options.prompt_tokens = (uint32_t)answer->id_count;
     options.max_tokens = request->max_tokens;
     answer->plan = (snug_plan){ .struct_size = sizeof answer->plan };
-    if (snug_plan_make(&answer->plan, answer->loaded.model, answer->server->options.memory, 0, &options,
-                       &error) != SNUG_OK)
+    lift_limit(answer->server);
+    error.status = snug_plan_make(&answer->plan, answer->loaded.model, answer->server->options.memory, 0,
+                                  &options, &error);
+    server_limit_apply(answer->server);
+    if (error.status != SNUG_OK)
         return server_refuse_error(&answer->refusal, &error);
     return true;
 }

@@ -58,7 +58,7 @@ json_t *server_memory_json(struct server *server)
         peak = ledger_peak;
     if (state.own_bytes > peak)
         peak = state.own_bytes;
-    limit = state.limit_bytes;
+    limit = state.machine_limit_bytes; /* the ledger's own is less, by what lies outside it */
     if (set > 0 && set < limit)
         limit = set;
     usage = state.usage > 0 ? state.usage : 0;

@@ -79,6 +79,7 @@ static void add_memory(page *p, struct server *server)
     snug_memory_state state;
 
     snug_memory_read_state(&state, memory);
+    state.limit_bytes = state.machine_limit_bytes; /* the ledger's own is less, by what lies outside it */
     if (set > 0 && set < state.limit_bytes)
         state.limit_bytes = set;
     bytes(p, "memory_limit_bytes", "What this process may use: the least of all limits.", state.limit_bytes);
