@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/stat.h>
 
 #include "base/status.h"
 #include "server/heap.h"
@@ -83,6 +84,15 @@ static size_t count_sources(const snug_catalog *catalog)
     return count;
 }
 
+/* However they are written: relative, through a link. */
+static bool is_same_file(const char *a, const char *b)
+{
+    struct stat one, other;
+
+    return stat(a, &one) == 0 && stat(b, &other) == 0 && one.st_dev == other.st_dev &&
+           one.st_ino == other.st_ino;
+}
+
 static void list_models(struct server *server)
 {
     const snug_catalog *catalog = server->options.catalog;
@@ -97,7 +107,7 @@ static void list_models(struct server *server)
             snug_catalog_source source = { .struct_size = sizeof source };
 
             snug_catalog_read_source(&source, catalog, i, s);
-            if (source.path && strcmp(source.path, own_path) == 0) {
+            if (source.path && is_same_file(source.path, own_path)) {
                 models->own = models->count;
                 models->is_own_known = true;
             }

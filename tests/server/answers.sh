@@ -69,4 +69,12 @@ is 'embeddings' "$code $(json error.code)" '501 not_implemented'
 
 stop_server
 is 'the end' "$status" 0
+
+# A model of the catalogue by another way is that model, listed once.
+ln -s "$model" "$work/by-another-way"
+model=$work/by-another-way
+serve
+ask /v1/models
+is 'mini, once' "$(grep -o '"id":"mini"' "$work/out" | wc -l) $(json data.0.id)" '1 mini'
+stop_server
 finish
