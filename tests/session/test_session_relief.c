@@ -464,7 +464,8 @@ static void others_give_by_rank_before_the_cache_loses_bits(void **state)
     h.lower_to = full + 112 * PIECE_BYTES; /* 16 pieces fewer than there are, and scratch */
     assert_int_equal(begin(&h), SNUG_OK);
     assert_memory_equal(h.id, whole.id, sizeof h.id);
-    assert_true(prefix.bytes > 0 && prefix.bytes < 64 * PIECE_BYTES);
+    /* How much goes in the end depends on how long the answer goes on under pressure. */
+    assert_true(prefix.first_want > 0 && prefix.first_want < 64 * PIECE_BYTES);
     assert_int_equal(idle.bytes, 64 * PIECE_BYTES);
     assert_int_equal(idle.first_want, 0);
     snug_session_destroy(h.session);
