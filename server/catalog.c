@@ -79,30 +79,24 @@ static json_t *list_json(struct server *server, const snug_catalog_choice *choic
 static void list_models(server_errand *errand)
 {
     struct server *server = errand->server;
-    const snug_catalog_query query = {
-        .struct_size = sizeof query,
-        .limit_bytes = atomic_load(&server->memory_limit),
-        .strategy = (snug_strategy)atomic_load(&server->strategy),
-        .context_tokens = server->options.context_tokens,
-    };
-    snug_catalog_choice *choice = NULL;
+    const snug_catalog_choice *choice;
     snug_error error = { SNUG_OK, "" };
     server_refusal refusal = { 0 };
     const char *chosen = NULL;
     json_t *list;
 
-    if (snug_catalog_best(&choice, server->options.catalog, &query, &error) != SNUG_OK) {
+    if (server_fits_take(&choice, server, &error) != SNUG_OK) {
         (void)server_refuse_error(&refusal, &error);
         server_errand_refuse(errand, &refusal);
         return;
     }
     list = list_json(server, choice, &chosen);
-    server_outlet_reply(errand->outlet, 200,
-                        json_pack("{s:o,s:s?,s:s,s:s,s:o}", "limit_bytes",
-                                  server_json_bytes(snug_catalog_limit_bytes(choice)), "chosen", chosen,
-                                  "why", snug_catalog_explanation(choice), "default",
-                                  server->models.model[server->models.own].id, "models", list));
-    snug_catalog_choice_destroy(choice);
+    list = json_pack("{s:o,s:s?,s:s,s:s,s:o}", "limit_bytes",
+                     server_json_bytes(snug_catalog_limit_bytes(choice)), "chosen", chosen, "why",
+                     snug_catalog_explanation(choice), "default", server->models.model[server->models.own].id,
+                     "models", list);
+    server_fits_leave(server);
+    server_outlet_reply(errand->outlet, 200, list);
 }
 
 enum MHD_Result server_handle_models(server_call *call)

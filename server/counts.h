@@ -21,6 +21,7 @@ typedef enum server_count_of {
     SERVER_COUNT_CACHED_TOKENS = 7, /* of them, not computed again */
     SERVER_COUNT_GENERATED_TOKENS = 8,
     SERVER_COUNT_SUSPENDED = 9,
+    SERVER_COUNT_PLANNED = 10, /* times that the whole catalogue was planned */
     SERVER_COUNT_COUNT,
 } server_count_of;
 

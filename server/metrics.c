@@ -137,6 +137,7 @@ static void add_requests(page *p, struct server *server)
         { SERVER_COUNT_NO_MEMORY, "requests_no_memory_total", "Refused because memory was short." },
         { SERVER_COUNT_ABANDONED, "requests_abandoned_total", "Requests whose clients went away." },
         { SERVER_COUNT_SUSPENDED, "requests_suspended_total", "Answers suspended when the server ended." },
+        { SERVER_COUNT_PLANNED, "catalog_plans_total", "Times that the whole catalogue was planned." },
         { SERVER_COUNT_PROMPT_TOKENS, "prompt_tokens_total", "Tokens of prompts." },
         { SERVER_COUNT_CACHED_TOKENS, "cached_tokens_total", "Of them, not computed again." },
         { SERVER_COUNT_GENERATED_TOKENS, "generated_tokens_total", "Tokens of answers." },

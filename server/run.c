@@ -17,6 +17,7 @@
 #include "base/status.h"
 #include "server/events.h"
 #include "server/http.h"
+#include "server/memory.h"
 #include "server/state.h"
 
 #define SECOND ((uint64_t)1000000000)
@@ -226,6 +227,8 @@ static snug_status serve(struct server *server, const sigset_t *signals, snug_er
         status = server_desk_open(server->options.memory, DESK_BYTES, error);
     if (status == SNUG_OK)
         status = open_watch(&w, signals, error);
+    if (status == SNUG_OK) /* what is opened now is held against the limit, too */
+        server_limit_apply(server);
     if (status == SNUG_OK)
         status = server_models_open(server, error);
     if (status == SNUG_OK)
@@ -235,6 +238,7 @@ static snug_status serve(struct server *server, const sigset_t *signals, snug_er
     if (status == SNUG_OK) {
         if (server->options.on_ready)
             server->options.on_ready(server->options.user, address);
+        server_limit_apply(server); /* threads and libraries have come, outside the ledger */
         run_watch(&w);
     }
     atomic_store(&server->is_ending, true);
@@ -245,6 +249,7 @@ static snug_status serve(struct server *server, const sigset_t *signals, snug_er
     let_them_read(server);
     server_http_stop(server);
     server_kept_deinit(server);
+    server_fits_deinit(server);
     server_models_close(server);
     close_watch(&w);
     server_desk_close();
@@ -266,6 +271,7 @@ snug_status server_run(const server_options *options, snug_error *error)
     server_events_init(&server);
     server_errands_init(&server);
     server_models_init(&server);
+    server_fits_init(&server);
     server_kept_init(&server);
     server_queue_init(&server);
 

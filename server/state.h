@@ -14,6 +14,7 @@
 #include "server/counts.h"
 #include "server/errands.h"
 #include "server/events.h"
+#include "server/fits.h"
 #include "server/kept.h"
 #include "server/mhd.h"
 #include "server/models.h"
@@ -42,6 +43,7 @@ struct server {
     server_queue queue;
     server_turn turn;
     server_models models;
+    server_fits fits;
     server_kept kept;
     server_events events;
     server_errands errands;
