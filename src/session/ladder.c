@@ -44,7 +44,7 @@ static snug_ladder_order want_of(const snug_ladder *ladder, const snug_ladder_in
         order.is_forced = true;
         return order;
     }
-    if (!is_known(input->limit_bytes))
+    if (!is_known(input->limit_bytes) || input->is_promised)
         return order;
     if (input->level >= ladder->relief_from && input->usage > 0)
         order.want_bytes =

@@ -3,7 +3,8 @@
  * ladder.h - when to give memory back, and when to take more again, as a pure state machine: relief.c
  * feeds it what it reads, tests a simulated clock.
  *
- * A descent begins when the level of pressure reaches where the strategy begins, or when the request is about
+ * What was planned to fit and still does is no reason for anything, however full it makes the limit. Else a
+ * descent begins when the level of pressure reaches where the strategy begins, or when the request is about
  * to bring it there. It goes on, one step at a time, each after the effect of the one before could be seen,
  * until usage is 10 points under the level's entry. The next descent begins 5 s after this one at the
  * earliest. After 5 s without reason for one, and 5 s after the last step, steps are taken back, one a
@@ -21,6 +22,7 @@ typedef struct snug_ladder_input {
     uint64_t limit_bytes; /* NO_LIMIT, UNKNOWN: only over_bytes counts */
     uint64_t over_bytes;  /* in use beyond the hard limit */
     uint64_t soon_bytes;  /* in use in a moment, if nothing is done; 0: unknown */
+    bool is_promised;     /* the request fits to its end, as it did when it began */
 } snug_ladder_input;
 
 typedef enum snug_ladder_move {

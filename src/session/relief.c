@@ -15,6 +15,9 @@
 /* How far ahead the request is looked at: no bits are given away for tokens that may never come. */
 #define HORIZON_TOKENS 256u
 
+/* By this part of the limit less may be left at the end than was: the kernel's figures are never still. */
+#define DRIFT_PART 16u
+
 /* Tokens before which a demotion is done that will be needed anyway, and as much room as it will hardly
  * take. */
 #define SOON_TOKENS 64u
@@ -83,6 +86,7 @@ snug_status snug_relief_init(snug_session *session, const snug_session_options *
     relief->keeps_chunk = options->keeps_chunk;
     relief->chunk_most = session->prefill_chunk;
     relief->first = *snug_kv_made_of(session->kv);
+    relief->end_tokens = session->context_tokens;
     relief->strategy = options->strategy;
     relief->rules = snug_strategy_rules_of(options->strategy);
     relief->ladder.relief_from = relief->rules->relief_from;
@@ -209,10 +213,49 @@ static uint64_t soon(const snug_session *session)
 static uint64_t growth_to(const snug_session *session, uint64_t tokens)
 {
     const uint32_t end = (uint32_t)snug_min_size((size_t)tokens, session->context_tokens);
+    const uint64_t held = snug_kv_committed_bytes(session->kv);
+    const uint64_t then = end <= session->tokens ? held : snug_kv_projected_bytes(session->kv, end);
 
-    return end <= session->tokens
-               ? 0
-               : snug_kv_projected_bytes(session->kv, end) - snug_kv_committed_bytes(session->kv);
+    return then > held ? then - held : 0;
+}
+
+/* The buffers for the tokens that wait, as far as they are not there. */
+static uint64_t scratch_to_come(const snug_session *session)
+{
+    const uint32_t tokens = (uint32_t)snug_min_size(session->pending, session->prefill_chunk);
+
+    if (tokens <= session->scratch_tokens)
+        return 0;
+    return snug_session_scratch_bytes(session, tokens) - session->scratch.committed_bytes;
+}
+
+/* In use when the request ends, by the measure of the limit that binds: the user's is for the ledger. */
+static uint64_t used_at_end(const snug_session *session)
+{
+    const snug_pressure_reading *reading = &session->relief.reading;
+    const uint64_t used =
+        reading->binding == SNUG_MEMORY_SOURCE_USER ? snug_steps_used_bytes(session) : reading->used_bytes;
+
+    return used + growth_to(session, session->relief.end_tokens) + scratch_to_come(session);
+}
+
+/*
+ * The request fits to its end, and no less is left then than when this was first seen: what was planned
+ * happens, however full it makes the limit. When it ceases to hold, others have taken memory.
+ */
+static bool is_promise_kept(snug_session *session)
+{
+    snug_relief *relief = &session->relief;
+    const uint64_t limit = relief->reading.limit_bytes;
+    const uint64_t end = used_at_end(session);
+
+    if (end > limit)
+        return false;
+    if (!relief->is_promised) {
+        relief->is_promised = true;
+        relief->left_bytes = limit - end;
+    }
+    return limit - end + limit / DRIFT_PART >= relief->left_bytes;
 }
 
 /*
@@ -352,6 +395,7 @@ void snug_relief_begin(snug_session *session, const snug_generate_options *optio
     relief->interval_tokens = options->monitor_interval_tokens;
     relief->end_tokens =
         snug_plan_end_tokens(session->context_tokens, (uint32_t)prompt_tokens, options->max_tokens);
+    relief->is_promised = false;
     relief->steps = 0;
     relief->returned_bytes = 0;
 }
@@ -360,11 +404,13 @@ static void follow(snug_session *session)
 {
     snug_relief *relief = &session->relief;
     const snug_pressure_reading *reading = &relief->reading;
+    const bool is_promised = is_promise_kept(session);
     const snug_ladder_input input = { .now_ns = reading->time_ns,
                                       .level = reading->level,
                                       .usage = reading->hard_usage,
                                       .limit_bytes = reading->limit_bytes,
-                                      .soon_bytes = soon(session) };
+                                      .soon_bytes = is_promised ? 0 : soon(session),
+                                      .is_promised = is_promised };
     const snug_ladder_order order = snug_ladder_decide(&relief->ladder, &input);
     const uint64_t start = snug_os_clock_ns();
     uint64_t returned;

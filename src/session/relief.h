@@ -43,7 +43,9 @@ typedef struct snug_relief {
     void *user;
     uint32_t interval_tokens; /* between looks; 0: every token */
     uint32_t tokens_since;
-    uint32_t end_tokens; /* where it ends at the latest */
+    uint32_t end_tokens; /* where it ends at the latest; before the first: the context */
+    bool is_promised;    /* it did fit, once, to its end: */
+    uint64_t left_bytes; /* so much would be left of the limit then */
     snug_pressure told_level;
     uint32_t steps;
     uint64_t returned_bytes;

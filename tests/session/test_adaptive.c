@@ -130,6 +130,57 @@ static void no_more_is_taken_than_was_predicted(void **state)
     }
 }
 
+/* A conversation that fills the context within the limit that it was planned for, whatever that is. */
+static void what_was_planned_to_fit_needs_no_relief(void **state)
+{
+    static const snug_strategy strategies[] = { SNUG_STRATEGY_CONSERVATIVE, SNUG_STRATEGY_BALANCED,
+                                                SNUG_STRATEGY_AGGRESSIVE };
+    uint32_t prompt[600], made = 0, tight = 0;
+
+    (void)state;
+    for (size_t i = 0; i < SNUG_COUNT(prompt); i++)
+        prompt[i] = 10 + (uint32_t)i % 90;
+    for (size_t i = 0; i < 3; i++) {
+        for (uint64_t room = 1000 * KIB; room <= 5000 * KIB; room += 250 * KIB) {
+            const snug_session_options options = {
+                .struct_size = sizeof options, .context_tokens = 800, .strategy = strategies[i], .threads = 1
+            };
+            const snug_generate_options generate = { .struct_size = sizeof generate, .ignore_eos = true };
+            snug_generate_result result = { .struct_size = sizeof result };
+            snug_kv_info info = { .struct_size = sizeof info };
+            snug_error error = { SNUG_OK, "" };
+            snug_plan_situation situation;
+            snug_session *session;
+            snug_plan plan;
+            rig r;
+
+            rig_open(&r, 0);
+            snug_plan_look(&situation, r.memory, 0, 0);
+            assert_int_equal(snug_memory_set_limits(r.memory, 0, situation.fixed_bytes + room), SNUG_OK);
+            if (snug_session_create_adaptive(&session, &plan, r.model, r.memory, &options, &error) ==
+                SNUG_OK) {
+                /* The ledger has nothing of what lies outside it. */
+                assert_int_equal(snug_memory_set_limits(r.memory, 0, plan.limit_bytes - plan.fixed_bytes),
+                                 SNUG_OK);
+                assert_int_equal(snug_session_generate(&result, session, NULL, prompt, SNUG_COUNT(prompt),
+                                                       NULL, &generate, &error),
+                                 SNUG_OK);
+                assert_int_equal(result.stop, SNUG_STOP_CONTEXT);
+                assert_int_equal(result.relief_steps, 0);
+                snug_kv_read_info(&info, snug_session_kv(session));
+                assert_memory_equal(&info.config.key, &plan.kv.key, sizeof plan.kv.key);
+                assert_memory_equal(&info.config.value, &plan.kv.value, sizeof plan.kv.value);
+                assert_int_equal(snug_session_prefill_chunk(session), plan.prefill_chunk);
+                made++;
+                tight += plan.is_tight;
+                snug_session_destroy(session);
+            }
+            rig_close(&r);
+        }
+    }
+    assert_true(made > tight && tight > 0);
+}
+
 static void what_is_set_is_obeyed_now_and_later(void **state)
 {
     const snug_session_options options = {
@@ -221,6 +272,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_choice_is_that_of_the_search),
         cmocka_unit_test(no_more_is_taken_than_was_predicted),
+        cmocka_unit_test(what_was_planned_to_fit_needs_no_relief),
         cmocka_unit_test(what_is_set_is_obeyed_now_and_later),
         cmocka_unit_test(what_is_set_and_does_not_fit_is_refused),
         cmocka_unit_test(each_reservation_may_fail),

@@ -93,6 +93,26 @@ static void a_request_that_will_get_there_is_met_before(void **state)
     assert_false(order.is_forced);
 }
 
+static void what_was_promised_is_no_reason_but_missing_memory_is(void **state)
+{
+    snug_ladder ladder = { .relief_from = SNUG_PRESSURE_MEDIUM };
+    snug_ladder_input input = { .now_ns = SECOND,
+                                .level = SNUG_PRESSURE_CRITICAL,
+                                .usage = 0.94,
+                                .limit_bytes = LIMIT,
+                                .soon_bytes = (uint64_t)(0.95 * (double)LIMIT),
+                                .is_promised = true };
+
+    (void)state;
+    assert_int_equal(snug_ladder_decide(&ladder, &input).move, SNUG_LADDER_STAY);
+    input.over_bytes = 5;
+    assert_int_equal(snug_ladder_decide(&ladder, &input).move, SNUG_LADDER_DOWN);
+    ladder = (snug_ladder){ .relief_from = SNUG_PRESSURE_MEDIUM };
+    input.over_bytes = 0;
+    input.is_promised = false; /* others took some: down to where the level is left for good */
+    assert_want(snug_ladder_decide(&ladder, &input), 0.94 - 0.75);
+}
+
 static void what_is_over_the_limit_waits_for_nothing(void **state)
 {
     snug_ladder ladder = { .relief_from = SNUG_PRESSURE_HIGH };
@@ -209,6 +229,7 @@ int main(void)
         cmocka_unit_test(it_begins_at_the_strategys_level_and_ends_10_points_under_its_entry),
         cmocka_unit_test(a_step_waits_for_the_effect_of_the_one_before),
         cmocka_unit_test(a_request_that_will_get_there_is_met_before),
+        cmocka_unit_test(what_was_promised_is_no_reason_but_missing_memory_is),
         cmocka_unit_test(what_is_over_the_limit_waits_for_nothing),
         cmocka_unit_test(steps_are_taken_back_one_a_second_after_5_quiet_ones),
         cmocka_unit_test(a_limit_that_others_eat_is_foreseen_and_one_that_is_set_is_not),

@@ -535,6 +535,8 @@ typedef struct machine {
     uint64_t others_bytes;
     uint64_t step_ns;  /* between two looks; 0: 20 ms */
     uint64_t quiet_ns; /* when the others end; 0: never */
+    uint64_t come_ns;  /* when more of them come; 0: never */
+    uint64_t coming_bytes;
 } machine;
 
 static void read_machine(void *user, snug_pressure_reading *out)
@@ -544,6 +546,10 @@ static void read_machine(void *user, snug_pressure_reading *out)
     m->now_ns += m->step_ns ? m->step_ns : 20000000;
     if (m->now_ns > m->quiet_ns && m->quiet_ns > 0)
         m->others_bytes = 0;
+    if (m->now_ns > m->come_ns && m->come_ns > 0) {
+        m->others_bytes += m->coming_bytes;
+        m->come_ns = 0;
+    }
     out->time_ns = m->now_ns;
     out->used_bytes = snug_memory_read_all(m->r->memory).used_bytes + m->others_bytes;
     out->limit_bytes = m->limit_bytes;
@@ -552,20 +558,52 @@ static void read_machine(void *user, snug_pressure_reading *out)
     out->level = snug_pressure_of_usage(out->usage);
 }
 
-static int pressure_calls;
+static snug_pressure highest_told;
 
 static void on_pressure(void *user, const snug_pressure_reading *reading)
 {
     (void)user;
     assert_true(reading->usage > 0);
-    pressure_calls++;
+    if (reading->level > highest_told)
+        highest_told = reading->level;
 }
 
+/* At the end the limit would be full up to that part. */
+static void what_fits_to_its_end_runs_as_it_was_made(void **state)
+{
+    static const double parts[] = { 0.55, 0.72, 0.9, 1.0 };
+    rig *r = *state;
+
+    for (snug_strategy strategy = SNUG_STRATEGY_CONSERVATIVE; strategy <= SNUG_STRATEGY_AGGRESSIVE;
+         strategy++) {
+        const snug_session_options options = adaptive(strategy);
+        run whole = { .r = r };
+        uint64_t full;
+
+        open_model(r, 0);
+        run_whole(&whole, &options, &full);
+        for (size_t part = 0; part < sizeof parts / sizeof parts[0]; part++) {
+            machine m = { .r = r, .limit_bytes = (uint64_t)((double)full / parts[part]) + 1 };
+            run h = { .r = r };
+
+            open_session(&h, &options);
+            h.session->relief.read = read_machine;
+            h.session->relief.read_user = &m;
+            assert_int_equal(begin(&h), SNUG_OK);
+            assert_int_equal(h.events, 0);
+            assert_memory_equal(h.id, whole.id, sizeof h.id);
+            snug_session_destroy(h.session);
+        }
+        close_model(r);
+    }
+}
+
+/* It would have fitted, had others not taken some meanwhile. */
 static void relief_comes_before_the_threshold_is_crossed(void **state)
 {
     snug_session_options options = adaptive(SNUG_STRATEGY_BALANCED);
     rig *r = *state;
-    machine m = { .r = r };
+    machine m = { .r = r, .come_ns = (uint64_t)200000000 };
     run whole = { .r = r }, h = { .r = r };
     snug_generate_options generate = generate_options(&h);
     snug_generate_result result = { .struct_size = sizeof result };
@@ -574,11 +612,12 @@ static void relief_comes_before_the_threshold_is_crossed(void **state)
     open_model(r, 0);
     run_whole(&whole, &options, &full);
     open_session(&h, &options);
-    m.limit_bytes = (uint64_t)((double)full / 0.72); /* at the end it would be at 72 % */
+    m.limit_bytes = (uint64_t)(2.2 * (double)full);
+    m.coming_bytes = (uint64_t)(0.584 * (double)full); /* at the end it would be at 72 % */
     h.session->relief.read = read_machine;
     h.session->relief.read_user = &m;
     generate.on_pressure = on_pressure;
-    pressure_calls = 0;
+    highest_told = SNUG_PRESSURE_LOW;
     assert_int_equal(
         snug_session_generate(&result, h.session, NULL, r->prompt, PROMPT, NULL, &generate, NULL), SNUG_OK);
     assert_true(h.events > 0);
@@ -587,7 +626,7 @@ static void relief_comes_before_the_threshold_is_crossed(void **state)
     for (uint32_t i = 0; i < h.events; i++)
         assert_true(h.event[i].level < SNUG_PRESSURE_HIGH);
     assert_true((double)snug_memory_read_all(r->memory).used_bytes < 0.70 * (double)m.limit_bytes);
-    assert_int_equal(pressure_calls, 1); /* LOW, then MEDIUM: never HIGH */
+    assert_int_equal(highest_told, SNUG_PRESSURE_MEDIUM);
     snug_session_destroy(h.session);
     close_model(r);
 }
@@ -606,7 +645,7 @@ static void recovery_gives_new_tokens_more_bits_again(void **state)
     run_whole(&whole, &options, &full);
     open_session(&h, &options);
     m.limit_bytes = 4 * full;
-    m.others_bytes = 3 * full;
+    m.others_bytes = (uint64_t)(3.1 * (double)full); /* it does not fit to its end */
     h.session->relief.read = read_machine;
     h.session->relief.read_user = &m;
     assert_int_equal(begin(&h), SNUG_OK);
@@ -695,6 +734,7 @@ int main(void)
         cmocka_unit_test(every_reservation_may_be_refused),
         cmocka_unit_test(others_give_by_rank_before_the_cache_loses_bits),
         cmocka_unit_test(what_was_set_is_kept_or_the_request_ends),
+        cmocka_unit_test(what_fits_to_its_end_runs_as_it_was_made),
         cmocka_unit_test(relief_comes_before_the_threshold_is_crossed),
         cmocka_unit_test(recovery_gives_new_tokens_more_bits_again),
         cmocka_unit_test(the_older_half_is_forgotten_only_where_that_is_allowed),
