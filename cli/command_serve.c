@@ -126,6 +126,7 @@ static cli_exit read_defaults(serving *s)
     s->server.prefill_chunk = cli_given(options, prefill_chunk) ? (uint32_t)options->prefill_chunk : 0;
     s->server.threads = (uint32_t)options->threads;
     s->server.memory_limit = options->memory_limit;
+    s->server.may_switch = options->allow_switch;
     s->server.queue = (uint32_t)options->queue;
     s->server.answers = (uint32_t)options->answers;
     s->server.kept = (uint32_t)options->keep;

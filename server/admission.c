@@ -30,14 +30,6 @@ static uint64_t leaving_bytes(struct server *server, uint64_t *growth_out)
     return held;
 }
 
-/* A plan is for the process and counts what lies outside the ledger; it is held against the limit that was
- * set, not against the ledger's, from which that was taken already. */
-static void lift_limit(const struct server *server)
-{
-    if (snug_memory_set_limits(server->options.memory, 0, 0) != SNUG_OK)
-        server_note(server, "the memory limit could not be lifted");
-}
-
 static bool is_cache_set(const snug_kv_config *kv)
 {
     return kv->key.format != SNUG_KV_FORMAT_AUTO || kv->value.format != SNUG_KV_FORMAT_AUTO ||
@@ -136,7 +128,9 @@ static bool choose_profile(server_answer *answer)
         return true;
     }
     choice.asked = *profile;
-    lift_limit(server);
+    /* A plan is for the process and counts what lies outside the ledger; it is held against the limit that
+     * was set, not against the ledger's, from which that was taken already. */
+    server_limit_lift(server);
     error.status =
         snug_plan_search(&plan, answer->loaded.model, server->options.memory, 0, &options, strategy, &error);
     server_limit_apply(server);
@@ -154,7 +148,6 @@ static bool choose_profile(server_answer *answer)
 
 static bool make_plan(server_answer *answer, uint64_t leaving)
 {
-    const server_request *request = &answer->job->request;
     const server_profile *profile = &answer->profile;
     snug_plan_options options = plan_options(answer, leaving);
     snug_error error = { SNUG_OK, "" };
@@ -164,9 +157,9 @@ static bool make_plan(server_answer *answer, uint64_t leaving)
     options.threads = profile->threads;
     options.kv = profile->kv;
     options.prompt_tokens = (uint32_t)answer->id_count;
-    options.max_tokens = request->max_tokens;
+    options.max_tokens = answer->max_tokens;
     answer->plan = (snug_plan){ .struct_size = sizeof answer->plan };
-    lift_limit(answer->server);
+    server_limit_lift(answer->server);
     error.status = snug_plan_make(&answer->plan, answer->loaded.model, answer->server->options.memory, 0,
                                   &options, &error);
     server_limit_apply(answer->server);
@@ -277,12 +270,14 @@ static void wait_a_while(server_queue *queue)
     (void)pthread_cond_timedwait(&queue->changed, &queue->admission, &until);
 }
 
+/* An answer that was begun comes before those that were not. */
 static void join(server_answer *answer)
 {
     server_answer **at = &answer->server->queue.admitting;
 
-    while (*at)
+    while (*at && answer->tokens == 0)
         at = &(*at)->next_admitted;
+    answer->next_admitted = *at;
     *at = answer;
 }
 

@@ -31,6 +31,7 @@ static bool encode(server_answer *answer, const char *text, size_t bytes, unsign
     const size_t capacity = snug_text_encode_bound(answer->loaded.text, bytes);
     snug_error error = { SNUG_OK, "" };
 
+    server_free(answer->ids);
     answer->ids = server_alloc(answer->server->options.memory, capacity * sizeof *answer->ids,
                                "the ids of a prompt", &error);
     if (!answer->ids || snug_text_encode(answer->loaded.text, answer->ids, capacity, &answer->id_count, text,
@@ -39,12 +40,13 @@ static bool encode(server_answer *answer, const char *text, size_t bytes, unsign
     return true;
 }
 
-static bool encode_chat(server_answer *answer)
+static bool encode_chat(server_answer *answer, const char *begun)
 {
     const server_request *request = &answer->job->request;
     const snug_chat_options chat = { .struct_size = sizeof chat,
                                      .guards_tokens = true,
-                                     .now_unix = answer->job->created };
+                                     .now_unix = answer->job->created,
+                                     .answer_begun = begun };
     snug_error error = { SNUG_OK, "" };
     char *rendered;
     size_t bytes;
@@ -80,20 +82,54 @@ static bool copy_ids(server_answer *answer)
     return true;
 }
 
-static bool read_prompt(server_answer *answer)
+static bool encode_completion(server_answer *answer, const char *begun)
+{
+    const server_request *request = &answer->job->request;
+    server_buffer text = { .memory = answer->server->options.memory };
+    bool is_encoded;
+
+    if (!begun)
+        return encode(answer, request->prompt, request->prompt_bytes, SNUG_ENCODE_ADD_SPECIAL);
+    if (!server_buffer_add(&text, request->prompt, request->prompt_bytes) ||
+        !server_buffer_add(&text, begun, answer->said.bytes))
+        is_encoded = server_refuse(&answer->refusal, 503, "out_of_memory", NULL,
+                                   "there is no memory for what was said so far");
+    else
+        is_encoded = encode(answer, text.data, text.bytes, SNUG_ENCODE_ADD_SPECIAL);
+    server_buffer_free(&text);
+    return is_encoded;
+}
+
+static bool read_prompt(server_answer *answer, const char *begun)
 {
     const server_request *request = &answer->job->request;
     bool is_read;
 
     if (request->kind == SERVER_REQUEST_CHAT)
-        is_read = encode_chat(answer);
+        is_read = encode_chat(answer, begun);
     else if (request->prompt)
-        is_read = encode(answer, request->prompt, request->prompt_bytes, SNUG_ENCODE_ADD_SPECIAL);
+        is_read = encode_completion(answer, begun);
     else
         is_read = copy_ids(answer);
     if (is_read && answer->id_count == 0)
         return server_refuse(&answer->refusal, 400, "invalid_value", NULL, "the prompt has no tokens");
     return is_read;
+}
+
+bool server_answer_read_prompt(server_answer *answer)
+{
+    size_t without;
+
+    answer->told_tokens = 0;
+    if (!read_prompt(answer, NULL))
+        return false;
+    if (answer->said.bytes == 0)
+        return true;
+    without = answer->id_count;
+    if (!read_prompt(answer, answer->said.data))
+        return false;
+    answer->told_tokens = answer->id_count > without ? (uint32_t)(answer->id_count - without) : 0;
+    return true;
 }
 
 /* --- the session --------------------------------------------------------------------------------------- */
@@ -225,14 +261,26 @@ static bool on_token(void *user, uint32_t id, const char *text, size_t bytes)
            goes_on(answer);
 }
 
+void server_answer_relief(server_answer *answer, const server_relief *relief)
+{
+    if (answer->relief_count < SERVER_RELIEF_MAX)
+        answer->relief[answer->relief_count++] = *relief;
+    server_count_relief(answer->server, &relief->event);
+    server_events_relief(answer->server, answer->job->outlet->id, relief);
+}
+
+/* That nothing is left to give back is not the end where another model may go on. */
 static void on_relief(void *user, const snug_relief_event *event)
 {
     server_answer *answer = user;
+    const server_relief relief = { .event = *event };
 
-    if (answer->relief_count < SERVER_RELIEF_MAX)
-        answer->relief[answer->relief_count++] = *event;
-    server_count_relief(answer->server, event);
-    server_events_relief(answer->server, answer->job->outlet->id, event);
+    if (event->step == SNUG_RELIEF_SUSPEND) {
+        answer->has_last_event = true;
+        answer->last_event = *event;
+        return;
+    }
+    server_answer_relief(answer, &relief);
 }
 
 static void on_pressure(void *user, const snug_pressure_reading *reading)
@@ -260,7 +308,7 @@ static snug_sample_options sampling(const server_answer *answer)
         .repetition_penalty = choose(request->repetition_penalty, model.repetition_penalty, 1),
         .presence_penalty = request->presence_penalty,
         .frequency_penalty = request->frequency_penalty,
-        .seed = request->has_seed ? request->seed : server_clock_ns() ^ answer->job->outlet->number << 48,
+        .seed = answer->seed,
     };
 
     if (request->top_p == 0) /* as little as there can be, not everything */
@@ -268,12 +316,25 @@ static snug_sample_options sampling(const server_answer *answer)
     return sample;
 }
 
+/* What was computed by all that wrote it. */
+static void add_up(snug_generate_result *sum, const snug_generate_result *part)
+{
+    if (sum->prompt_tokens == 0) {
+        sum->prompt_tokens = part->prompt_tokens;
+        sum->reused_tokens = part->reused_tokens;
+    }
+    sum->stop = part->stop;
+    sum->generated_tokens += part->generated_tokens;
+    sum->prefill_ns += part->prefill_ns;
+    sum->decode_ns += part->decode_ns;
+}
+
 static snug_status generate(server_answer *answer, snug_error *error)
 {
-    const server_request *request = &answer->job->request;
     const snug_generate_options options = {
         .struct_size = sizeof options,
-        .max_tokens = request->max_tokens,
+        .max_tokens = answer->max_tokens,
+        .told_tokens = answer->told_tokens,
         .sample = sampling(answer),
         .keep_going = keep_going,
         .on_token = on_token,
@@ -282,9 +343,12 @@ static snug_status generate(server_answer *answer, snug_error *error)
         .user = answer,
     };
 
-    answer->result.struct_size = sizeof answer->result;
-    return snug_session_generate(&answer->result, answer->session, answer->loaded.text, answer->ids,
-                                 answer->id_count, NULL, &options, error);
+    snug_generate_result part = { .struct_size = sizeof part };
+    const snug_status status = snug_session_generate(&part, answer->session, answer->loaded.text, answer->ids,
+                                                     answer->id_count, NULL, &options, error);
+
+    add_up(&answer->result, &part);
+    return status;
 }
 
 /* --- its end ------------------------------------------------------------------------------------------- */
@@ -382,23 +446,43 @@ static void compute(server_answer *answer)
         suspend(answer);
     if (answer->refusal.status == 503) {
         answer->refusal.need_bytes = answer->plan.peak_bytes;
-        answer->refusal.limit_bytes = answer->plan.limit_bytes;
+        answer->refusal.limit_bytes = server_limit_read(answer->server);
     }
 }
 
 static bool prepare(server_answer *answer)
 {
-    server_request *request = &answer->job->request;
+    const server_request *request = &answer->job->request;
 
-    if (!server_models_find(&answer->model, answer->server, request->model, &answer->refusal) ||
-        !server_models_take(&answer->loaded, answer->server, answer->model, &answer->refusal))
+    answer->max_tokens = request->max_tokens > 0 ? request->max_tokens : answer->server->options.max_tokens;
+    if (answer->max_tokens == 0 && request->kind == SERVER_REQUEST_COMPLETION)
+        answer->max_tokens = COMPLETION_TOKENS_DEFAULT;
+    answer->seed = request->has_seed ? request->seed : server_clock_ns() ^ answer->job->outlet->number << 48;
+    if (!server_models_find(&answer->model, answer->server, request->model, &answer->refusal))
+        return false;
+    answer->asked_model = answer->model;
+    if (!server_models_take(&answer->loaded, answer->server, answer->model, &answer->refusal))
         return false;
     answer->is_loaded = true;
-    if (request->max_tokens == 0)
-        request->max_tokens = answer->server->options.max_tokens;
-    if (request->max_tokens == 0 && request->kind == SERVER_REQUEST_COMPLETION)
-        request->max_tokens = COMPLETION_TOKENS_DEFAULT;
-    return read_prompt(answer) && server_admit(answer);
+    return server_answer_read_prompt(answer) && server_admit(answer);
+}
+
+/* As many parts as it takes: the first by the model that was asked for. */
+static void write_answer(server_answer *answer)
+{
+    bool is_ready = prepare(answer);
+
+    do {
+        if (is_ready) {
+            server_events_queue(answer->server);
+            take_turn(answer);
+            compute(answer);
+            leave_turn(answer);
+        }
+        is_ready = server_fall(answer);
+    } while (is_ready);
+    if (answer->has_last_event && answer->refusal.status)
+        server_answer_relief(answer, &(server_relief){ .event = answer->last_event });
 }
 
 static void finish(server_answer *answer)
@@ -406,7 +490,7 @@ static void finish(server_answer *answer)
     struct server *server = answer->server;
     server_outlet *outlet = answer->job->outlet;
 
-    if (answer->is_admitted)
+    if (answer->admitted_ns > 0)
         count_answer(answer);
     if (!answer->refusal.status && atomic_load(&server->is_over) && !answer->is_admitted)
         server_refuse(&answer->refusal, 503, "server_stopping", NULL, "this server is stopping");
@@ -429,17 +513,13 @@ void server_answer_job(struct server *server, server_job *job)
                              .text = { .memory = server->options.memory },
                              .stops = { .stop = job->request.stop, .count = job->request.stop_count } };
 
-    if (prepare(&answer)) {
-        server_events_queue(server);
-        take_turn(&answer);
-        compute(&answer);
-        leave_turn(&answer);
-    }
+    write_answer(&answer);
     finish(&answer);
     put_away(&answer);
     server_events_queue(server);
     json_decref(answer.logprobs);
     server_buffer_free(&answer.text);
+    server_buffer_free(&answer.said);
     server_free(answer.ids);
     server_limit_apply(server); /* of what it left outside the ledger, too */
 }

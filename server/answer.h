@@ -15,16 +15,27 @@
 
 #define SERVER_RELIEF_MAX 32
 
+/* A step that was done for an answer. `text`: what the event alone cannot say; "": nothing. */
+typedef struct server_relief {
+    snug_relief_event event;
+    char text[192];
+} server_relief;
+
 typedef struct server_answer {
     struct server *server;
     server_job *job;
     server_refusal refusal; /* status 0: none */
 
+    size_t asked_model; /* and the one that answers now */
     size_t model;
     snug_loaded loaded;
     bool is_loaded;
     uint32_t *ids; /* the prompt */
     size_t id_count;
+    uint32_t max_tokens;  /* still wanted; 0: until the context is full */
+    uint32_t told_tokens; /* the last of the ids: what another model has said of this answer */
+    server_buffer said;   /* the same as text */
+    uint64_t seed;        /* what comes is drawn from it */
 
     server_profile profile;
     snug_plan plan;                /* of this request, as if nobody else were there */
@@ -46,12 +57,25 @@ typedef struct server_answer {
     uint64_t admitted_ns;
     uint64_t first_token_ns; /* since it came; 0: none yet */
     uint64_t measured_peak_bytes;
-    snug_relief_event relief[SERVER_RELIEF_MAX];
+    server_relief relief[SERVER_RELIEF_MAX];
     uint32_t relief_count;
+    bool has_last_event; /* that nothing is left to give back: told if nobody goes on */
+    snug_relief_event last_event;
 } server_answer;
 
 /* Answers, or says why not. The job's outlet is ended then. */
 void server_answer_job(struct server *server, server_job *job);
+
+/* The prompt as ids of the model that is loaded, what was said of the answer behind it. False: refused. */
+bool server_answer_read_prompt(server_answer *answer);
+/* Noted, counted, and told to whoever listens. */
+void server_answer_relief(server_answer *answer, const server_relief *relief);
+
+/* --- a smaller model (fall.c) --------------------------------------------------------------------------- */
+
+bool server_fall_is_allowed(const server_answer *answer);
+/* After a refusal: true when a smaller model is loaded and admitted in its place. Without the turn. */
+bool server_fall(server_answer *answer);
 
 /* --- admission (admission.c) ---------------------------------------------------------------------------- */
 

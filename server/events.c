@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/status.h"
+#include "server/answer.h"
 #include "server/memory.h"
 #include "server/routes.h"
 #include "server/state.h"
@@ -95,12 +96,16 @@ static void write_relief(char *out, size_t capacity, const snug_relief_event *ev
         snprintf(out, capacity, "Memory was given back (%s): %.1f MiB.", step, returned);
 }
 
-json_t *server_relief_json(const snug_relief_event *event, const char *request)
+json_t *server_relief_json(const server_relief *relief, const char *request)
 {
-    char text[160];
+    const snug_relief_event *event = &relief->event;
+    char text[sizeof relief->text];
     json_t *object;
 
-    write_relief(text, sizeof text, event);
+    if (relief->text[0])
+        memcpy(text, relief->text, sizeof text);
+    else
+        write_relief(text, sizeof text, event);
     object = json_pack("{s:s,s:I,s:I,s:s,s:s}", "step", snug_relief_step_name(event->step), "promised_bytes",
                        (json_int_t)event->promised_bytes, "returned_bytes", (json_int_t)event->returned_bytes,
                        "reason", snug_relief_reason_name(event->reason), "text", text);
@@ -109,10 +114,18 @@ json_t *server_relief_json(const snug_relief_event *event, const char *request)
     return object;
 }
 
-void server_events_relief(struct server *server, const char *request, const snug_relief_event *event)
+void server_events_relief(struct server *server, const char *request, const server_relief *relief)
 {
     if (is_anybody_there(server))
-        tell(server, "relief", server_relief_json(event, request));
+        tell(server, "relief", server_relief_json(relief, request));
+}
+
+void server_events_switch(struct server *server, const char *request, const char *model, const char *text)
+{
+    if (is_anybody_there(server))
+        tell(server, "model",
+             json_pack("{s:s,s:s,s:s,s:s}", "model", model, "state", "switched", "text", text, "request",
+                       request));
 }
 
 void server_events_pressure(struct server *server, const char *request, const snug_pressure_reading *reading)

@@ -15,6 +15,7 @@
 
 struct server;
 struct server_outlet;
+struct server_relief;
 
 #define SERVER_LISTENERS_MAX 32
 
@@ -33,7 +34,7 @@ void server_events_init(struct server *server);
 void server_events_close(struct server *server);
 void server_events_deinit(struct server *server);
 
-void server_events_relief(struct server *server, const char *request, const snug_relief_event *event);
+void server_events_relief(struct server *server, const char *request, const struct server_relief *relief);
 /* `request`: whose answer noticed it; NULL: nobody's. */
 void server_events_pressure(struct server *server, const char *request, const snug_pressure_reading *reading);
 void server_events_queue(struct server *server);
@@ -41,10 +42,13 @@ void server_events_queue(struct server *server);
 void server_events_model(struct server *server, const char *model, const char *state, const char *text,
                          const snug_load_progress *progress);
 
+/* Another model goes on with the answer to that request: the sentence is the one of its step of relief. */
+void server_events_switch(struct server *server, const char *request, const char *model, const char *text);
+
 /* What is due by time. Returns nanoseconds until it is to be called again; UINT64_MAX: nobody listens. */
 uint64_t server_events_tick(struct server *server);
 
 /* {step, promised_bytes, ...}, and the request if there is one. NULL: no memory. */
-json_t *server_relief_json(const snug_relief_event *event, const char *request);
+json_t *server_relief_json(const struct server_relief *relief, const char *request);
 
 #endif /* SNUG_SERVER_EVENTS_H */

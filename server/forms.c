@@ -80,11 +80,8 @@ static json_t *relief_json(const server_answer *answer)
 {
     json_t *list = json_array();
 
-    for (uint32_t i = 0; i < answer->relief_count; i++) {
-        const snug_relief_event *event = &answer->relief[i];
-
-        json_array_append_new(list, server_relief_json(event, NULL));
-    }
+    for (uint32_t i = 0; i < answer->relief_count; i++)
+        json_array_append_new(list, server_relief_json(&answer->relief[i], NULL));
     return list;
 }
 
@@ -109,11 +106,12 @@ static json_t *snug_json(const server_answer *answer)
     const server_job *job = answer->job;
 
     return json_pack(
-        "{s:s,s:I,s:I,s:I,s:f,s:f,s:f,s:f,s:I,s:I,s:I,s:s,s:o,s:o,s:o}", "stop",
-        answer->stops.is_met ? "stop_string" : snug_stop_name(r->stop), "prompt_tokens",
-        (json_int_t)r->prompt_tokens, "cached_tokens", (json_int_t)r->reused_tokens, "generated_tokens",
-        (json_int_t)r->generated_tokens, "queue_ms", (double)(answer->admitted_ns - job->came_ns) / 1e6,
-        "first_token_ms", (double)answer->first_token_ns / 1e6, "prefill_tokens_per_second",
+        "{s:s,s:s,s:I,s:I,s:I,s:f,s:f,s:f,s:f,s:I,s:I,s:I,s:s,s:o,s:o,s:o}", "stop",
+        answer->stops.is_met ? "stop_string" : snug_stop_name(r->stop), "asked_model",
+        answer->server->models.model[answer->asked_model].id, "prompt_tokens", (json_int_t)r->prompt_tokens,
+        "cached_tokens", (json_int_t)r->reused_tokens, "generated_tokens", (json_int_t)r->generated_tokens,
+        "queue_ms", (double)(answer->admitted_ns - job->came_ns) / 1e6, "first_token_ms",
+        (double)answer->first_token_ns / 1e6, "prefill_tokens_per_second",
         per_second(r->prompt_tokens - r->reused_tokens, r->prefill_ns), "tokens_per_second",
         per_second(r->generated_tokens > 0 ? r->generated_tokens - 1 : 0, r->decode_ns),
         "predicted_peak_bytes", (json_int_t)answer->predicted_peak_bytes, "measured_peak_bytes",

@@ -12,6 +12,22 @@
 #include "server/routes.h"
 #include "server/state.h"
 
+/* The ledger's own is less, by what lies outside it. */
+static uint64_t limit_of(const struct server *server, const snug_memory_state *state)
+{
+    const uint64_t set = atomic_load(&server->memory_limit);
+
+    return set > 0 && set < state->machine_limit_bytes ? set : state->machine_limit_bytes;
+}
+
+uint64_t server_limit_read(struct server *server)
+{
+    snug_memory_state state;
+
+    snug_memory_read_state(&state, server->options.memory);
+    return limit_of(server, &state);
+}
+
 json_t *server_queue_json(struct server *server)
 {
     const server_queue_count count = server_queue_read(server);
@@ -58,9 +74,7 @@ json_t *server_memory_json(struct server *server)
         peak = ledger_peak;
     if (state.own_bytes > peak)
         peak = state.own_bytes;
-    limit = state.machine_limit_bytes; /* the ledger's own is less, by what lies outside it */
-    if (set > 0 && set < limit)
-        limit = set;
+    limit = limit_of(server, &state);
     usage = state.usage > 0 ? state.usage : 0;
     return json_pack("{s:o,s:I,s:I,s:I,s:o,s:o,s:o,s:s,s:s,s:f,s:[f,f,f],s:s,s:I,s:I,s:o,s:o}", "limit_bytes",
                      server_json_bytes(limit), "used_bytes", (json_int_t)state.own_bytes, "peak_bytes",
@@ -117,6 +131,12 @@ static snug_json only_member(server_call *call, const char *name)
         return (snug_json){ NULL };
     }
     return value;
+}
+
+void server_limit_lift(const struct server *server)
+{
+    if (snug_memory_set_limits(server->options.memory, 0, 0) != SNUG_OK)
+        server_note(server, "the memory limit could not be lifted");
 }
 
 void server_limit_apply(struct server *server)

@@ -39,6 +39,24 @@ void server_models_id(char out[SERVER_MODEL_NAME_BYTES], const snug_catalog_mode
                  source->file);
 }
 
+/* Costs the headers, and no memory that stays. */
+static void look_at(server_model *model)
+{
+    snug_model_info info = { .struct_size = sizeof info };
+    snug_memory *memory;
+    snug_model *opened;
+
+    if (snug_memory_create(&memory, NULL) != SNUG_OK)
+        return;
+    if (snug_model_open(&opened, memory, model->path, NULL, NULL) == SNUG_OK) {
+        snug_model_read_info(&info, opened);
+        model->parameters = info.token_parameters;
+        model->weight_bytes = info.weight_bytes;
+        snug_model_close(opened);
+    }
+    snug_memory_destroy(memory);
+}
+
 static void add_source(struct server *server, size_t of, size_t place, const char *path)
 {
     const snug_catalog *catalog = server->options.catalog;
@@ -55,6 +73,7 @@ static void add_source(struct server *server, size_t of, size_t place, const cha
     server_models_id(model->id, &row, &source, place);
     snprintf(model->alias, sizeof model->alias, "%s", row.name);
     snprintf(model->path, sizeof model->path, "%s", path);
+    look_at(model);
     atomic_fetch_add(&models->count, 1); /* whole before it is seen */
 }
 
@@ -119,6 +138,7 @@ static void list_models(struct server *server)
     models->own = models->count;
     models->model[models->own] = (server_model){ .users = 0 };
     name_by_path(&models->model[models->own], own_path);
+    look_at(&models->model[models->own]);
     atomic_fetch_add(&models->count, 1);
 }
 
@@ -175,6 +195,17 @@ static void let_go(struct server *server, size_t index)
         snug_pool_release(models->pool, &model->loaded);
 }
 
+/* The same of all, with what is kept. */
+static void drop_idle(struct server *server)
+{
+    server_models *models = &server->models;
+
+    (void)server_kept_drop(server, UINT64_MAX);
+    for (size_t i = 0; i < models->count; i++)
+        let_go(server, i);
+    (void)snug_pool_trim(models->pool, 0);
+}
+
 typedef struct loading {
     struct server *server;
     const char *id;
@@ -199,10 +230,7 @@ static snug_status load(struct server *server, size_t index, snug_error *error)
     snug_status status = snug_catalog_load(&model->loaded, models->pool, model->path, &how, error);
 
     if (status == SNUG_ERR_OVER_LIMIT) { /* everything that is there for later makes room */
-        (void)server_kept_drop(server, UINT64_MAX);
-        for (size_t i = 0; i < models->count; i++)
-            let_go(server, i);
-        (void)snug_pool_trim(models->pool, 0);
+        drop_idle(server);
         status = snug_catalog_load(&model->loaded, models->pool, model->path, &how, error);
     }
     if (status == SNUG_OK && index == models->own && options->chat_template) {
@@ -278,6 +306,38 @@ void server_models_release(struct server *server, size_t index)
     (void)pthread_mutex_unlock(&models->lock);
 }
 
+/* --- smaller ones -------------------------------------------------------------------------------------- */
+
+/* More parameters first, of as many the one with more bytes: what writes best. */
+static bool is_before(const server_model *a, const server_model *b)
+{
+    return a->parameters != b->parameters ? a->parameters > b->parameters : a->weight_bytes > b->weight_bytes;
+}
+
+size_t server_models_smaller(size_t out[SERVER_SMALLER_MAX], struct server *server, size_t index)
+{
+    const server_models *models = &server->models;
+    const size_t all = models->count;
+    size_t count = 0;
+
+    for (size_t i = 0; i < all; i++) {
+        const server_model *model = &models->model[i];
+        size_t at = count;
+
+        if (model->weight_bytes == 0 || model->weight_bytes >= models->model[index].weight_bytes)
+            continue;
+        while (at > 0 && is_before(model, &models->model[out[at - 1]]))
+            at--;
+        if (at == SERVER_SMALLER_MAX)
+            continue;
+        if (count < SERVER_SMALLER_MAX)
+            count++;
+        memmove(out + at + 1, out + at, (count - 1 - at) * sizeof *out);
+        out[at] = i;
+    }
+    return count;
+}
+
 /* --- unloading ----------------------------------------------------------------------------------------- */
 
 bool server_models_unload(struct server *server, size_t index, server_refusal *refusal)
@@ -297,6 +357,13 @@ bool server_models_unload(struct server *server, size_t index, server_refusal *r
     return !is_loaded ||
            server_refuse(refusal, 409, "model_in_use", "model",
                          "%s is answering: unload it when it has ended", models->model[index].id);
+}
+
+void server_models_drop_idle(struct server *server)
+{
+    (void)pthread_mutex_lock(&server->models.loading);
+    drop_idle(server);
+    (void)pthread_mutex_unlock(&server->models.loading);
 }
 
 uint64_t server_models_unload_idle(struct server *server, uint64_t idle_ns)

@@ -27,7 +27,9 @@ typedef struct server_model {
     char id[SERVER_MODEL_NAME_BYTES];    /* server_models_id() */
     char alias[SERVER_MODEL_NAME_BYTES]; /* the catalogue's name of it: the first that has it is meant */
     char path[1024];
-    uint32_t users; /* answers, and conversations that are kept */
+    uint64_t parameters;   /* that compute a token; of both as its headers say when it was listed */
+    uint64_t weight_bytes; /* 0: it could not be read */
+    uint32_t users;        /* answers, and conversations that are kept */
     bool is_loaded;
     snug_loaded loaded; /* the one use that the server has of it in the pool */
     uint64_t used_ns;   /* when it was last used */
@@ -77,6 +79,12 @@ bool server_models_take(snug_loaded *loaded_out, struct server *server, size_t i
                         server_refusal *refusal);
 /* One use is over. Any thread; waits for nobody. */
 void server_models_release(struct server *server, size_t index);
+
+/* Those that read fewer bytes for a token than this one, from the largest down. Returns how many. */
+#define SERVER_SMALLER_MAX 16
+size_t server_models_smaller(size_t out[SERVER_SMALLER_MAX], struct server *server, size_t index);
+/* What nobody uses is closed, because memory has run out. */
+void server_models_drop_idle(struct server *server);
 
 /* Close it, if nobody uses it; kept conversations go. False with the refusal. */
 bool server_models_unload(struct server *server, size_t index, server_refusal *refusal);

@@ -45,6 +45,12 @@ bool server_refuse_error(server_refusal *refusal, const snug_error *error)
     }
 }
 
+bool server_refusal_is_memory(const server_refusal *refusal)
+{
+    return refusal->status != 0 && refusal->code &&
+           (strcmp(refusal->code, "out_of_memory") == 0 || strcmp(refusal->code, "does_not_fit") == 0);
+}
+
 static const char *type_of(const server_refusal *refusal)
 {
     switch (refusal->status) {

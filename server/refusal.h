@@ -27,6 +27,9 @@ bool server_refuse(server_refusal *refusal, int status, const char *code, const 
 /* What a status of the library means here; its sentence is the text. */
 bool server_refuse_error(server_refusal *refusal, const snug_error *error);
 
+/* Memory is the reason. */
+bool server_refusal_is_memory(const server_refusal *refusal);
+
 /* {"error": {...}}; NULL when memory ran out. */
 json_t *server_refusal_json(const server_refusal *refusal);
 

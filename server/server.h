@@ -28,6 +28,7 @@ typedef struct server_options {
     uint32_t idle_unload_seconds; /* 0: never */
     uint32_t grace_seconds;       /* for what runs when it is to end */
     size_t body_bytes;            /* the most of a request */
+    bool may_switch;              /* a smaller model goes on where memory has run out; else by strategy */
 
     snug_memory *memory;
     uint64_t memory_limit; /* of this process; 0: what the machine has */

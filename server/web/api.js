@@ -151,7 +151,7 @@ export async function streamChat(body, { signal, onText, onStart }) {
         if (event === "error" || chunk.error)
             throw new ApiError(500, chunk.error ? chunk : { error: chunk }, 0);
         result.id ||= chunk.id || "";
-        result.model ||= chunk.model || "";
+        result.model = chunk.model || result.model; // another one may go on
         const choice = chunk.choices?.[0];
         const text = choice?.delta?.content;
         if (text) {

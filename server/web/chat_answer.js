@@ -88,7 +88,7 @@ export class Answer extends EventTarget {
             if (detail.state === "loading") {
                 const part = detail.fraction > 0 ? `, ${format.percent(detail.fraction)}` : "";
                 this.#wait(`Loading ${detail.model}${part}`);
-            } else if (detail.state === "switched") {
+            } else if (detail.state === "switched" && !detail.request) { // else relief tells it
                 this.#notice("model", detail.text || `The model is ${detail.model} now.`);
             }
         }, options);

@@ -78,7 +78,7 @@ ask /v1/chat/completions '{"model":"fetched","messages":[{"role":"user","content
 is 'it cannot be asked' "$code $(json error.code)" '404 model_not_found'
 ask /api/models/pull '{"model":"fetched"}'
 has 'fetched' "$out" 'event: done'
-has 'with its progress' "$out" '"phase":"download"'
+has 'with its progress' "$out" '"phase":"done"'
 has 'here' "$(row)" '"installed":true'
 ask /v1/chat/completions '{"model":"fetched","messages":[{"role":"user","content":"Hello"}],"max_tokens":4}'
 is 'it answers' "$code $(json model)" '200 fetched'

@@ -24,6 +24,7 @@ void chat_answers_again_and_brings_back(void **state);
 void chat_goes_on_from_an_edited_message(void **state);
 void chat_obeys_a_strategy_and_shows_what_was_chosen(void **state);
 void chat_tells_when_memory_was_given_back(void **state);
+void chat_tells_when_another_model_went_on(void **state);
 void chat_keeps_everything_over_a_reload(void **state);
 void chat_shows_hostile_text_as_text(void **state);
 void chat_shows_errors_with_a_retry(void **state);

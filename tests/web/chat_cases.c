@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -163,6 +164,54 @@ void chat_tells_when_memory_was_given_back(void **state)
     assert_true(web_holds(KEPT ".messages.filter((m) => m.kind === 'relief').length === " KEPT
                                ".messages[1].snug.relief.length"));
     assert_string_equal(web_text("return " KEPT ".messages[1].state"), "done");
+}
+
+/* A thousand tokens whose cache, in a format that was set, cannot stay under half of what is used. */
+void chat_tells_when_another_model_went_on(void **state)
+{
+    const char *const words[] = { "--model", getenv("LARGER"), "--allow-switch", NULL };
+    char url[256], config[512], body[64];
+    web_server server;
+
+    (void)state;
+    snprintf(config, sizeof config, "%s/config.json", words[1] ? words[1] : "");
+    if (access(config, R_OK) != 0) {
+        printf("skipped: no larger model than the bundled one\n");
+        skip();
+    }
+    web_server_start(&server, words);
+    snprintf(url, sizeof url, "%s/chat", server.url);
+    web_go(url);
+    web_wait("document.querySelector('#model-name').textContent === 'base'");
+    write_long_answers();
+    open_settings();
+    web_fill("#set-kv_bits", "16");
+    web_fill("#set-context", "4000");
+    web_fill("#set-max_tokens", "1000");
+    close_dialog();
+    json_decref(web_run("document.querySelector('#text').value = "
+                        "'The dog and the cat went to the park to play with a red ball. '.repeat(60)",
+                        NULL));
+    begin("Tell me a story.");
+    snprintf(
+        body, sizeof body, "{\"bytes\": %.0f}",
+        web_number("return fetch('/api/memory').then((r) => r.json()).then((m) => m.used_bytes / 2 | 0)"));
+    web_post(&server, "/api/limit", body);
+    web_wait("[...document.querySelectorAll('.notice.relief')].some((notice) => "
+             "notice.textContent.includes('mini goes on instead of base: memory has run out.'))");
+    web_wait_answered();
+    assert_string_equal(web_text("return " KEPT ".messages[1].state"), "done");
+    assert_string_equal(web_text("return " KEPT ".messages[1].model"), "mini");
+    assert_string_equal(web_text("return " KEPT ".messages[1].snug.asked_model"), "base");
+    assert_true(web_holds(KEPT ".messages.filter((m) => m.kind === 'relief').length === " KEPT
+                               ".messages[1].snug.relief.length"));
+    /* The next message asks for the larger one again: there is room for none of it now. */
+    web_ask("And then?");
+    assert_true(
+        web_holds("[...document.querySelectorAll('.notice.relief')].some((notice) => "
+                  "notice.textContent.includes('mini answers instead of base: memory has run out.'))"));
+    web_go("about:blank");
+    web_server_stop(&server);
 }
 
 void chat_keeps_everything_over_a_reload(void **state)

@@ -4,7 +4,8 @@
  *
  *   test_web [NAME]      all cases, or those whose names hold NAME; 77 where there is no Chromium
  *
- * Environment: LLM_TOOL, MODEL (a folder), PAGES (server/web), UNITS (this folder).
+ * Environment: LLM_TOOL, MODEL (a folder), LARGER (one that need not be there), PAGES (server/web), UNITS
+ * (this folder).
  */
 #define _GNU_SOURCE
 
@@ -115,6 +116,7 @@ int main(int count, char **words)
         cmocka_unit_test(chat_goes_on_from_an_edited_message),
         cmocka_unit_test(chat_obeys_a_strategy_and_shows_what_was_chosen),
         cmocka_unit_test(chat_tells_when_memory_was_given_back),
+        cmocka_unit_test(chat_tells_when_another_model_went_on),
         cmocka_unit_test(chat_keeps_everything_over_a_reload),
         cmocka_unit_test(chat_shows_hostile_text_as_text),
         cmocka_unit_test(chat_shows_errors_with_a_retry),
