@@ -121,6 +121,8 @@ static void fill_weights(unsigned char *out, snug_type type, size_t count)
     if (type > SNUG_TYPE_BF16) { /* any bytes, but no exponent that is large */
         for (size_t i = 0; i < snug_type_row_bytes(type, count); i++)
             out[i] = (unsigned char)(snug_random_next(&random) >> 20) & 0x3f;
+        for (size_t at = 0; type == SNUG_TYPE_MXFP4 && at < snug_type_row_bytes(type, count); at += 17)
+            out[at] = 120; /* the exponent of a scale: 0x3f would make sums subnormal */
         return;
     }
     for (size_t i = 0; i < count; i++) {

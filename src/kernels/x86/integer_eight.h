@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * x86/integer_eight.h - words for eight floats with AVX2, whatever width the level has: for
- * body/integer_few.inc.
+ * x86/integer_eight.h - words for eight floats with AVX2, for body/integer_few.inc.
  */
 #ifndef SNUG_SRC_KERNELS_X86_INTEGER_EIGHT_H
 #define SNUG_SRC_KERNELS_X86_INTEGER_EIGHT_H
