@@ -54,7 +54,10 @@ void snug_plan_look(snug_plan_situation *out, const snug_memory *memory, uint64_
     out->machine_limit_bytes = out->limit_bytes = state.limit_bytes;
     out->own_bytes = state.own_bytes;
     out->comfort_bytes = state.comfort_bytes;
-    out->process_file_bytes = state.process_file_bytes;
+    out->wanted_weight_bytes = state.wanted_weight_bytes;
+    out->counted_bytes = state.wanted_weight_bytes;
+    if (state.process_file_bytes < SNUG_MEMORY_NO_LIMIT && state.process_file_bytes > out->counted_bytes)
+        out->counted_bytes = state.process_file_bytes;
     snprintf(out->limited_by, sizeof out->limited_by, "%.*s", (int)sizeof out->limited_by - 1,
              state.binding_text);
     if (user_limit_bytes > 0 && user_limit_bytes < out->limit_bytes) {
@@ -208,10 +211,11 @@ bool snug_plan_weights_fit(const snug_plan *plan, const snug_plan_situation *sit
 {
     const uint64_t own = situation->own_bytes;
     const uint64_t growth = plan->peak_bytes > own ? plan->peak_bytes - own : 0;
+    const uint64_t others = situation->wanted_weight_bytes - model->wanted_bytes;
 
     return situation->comfort_bytes >= SNUG_MEMORY_NO_LIMIT ||
-           situation->comfort_bytes + situation->process_file_bytes >=
-               growth + snug_checkpoint_mapped_bytes(model->checkpoint);
+           situation->comfort_bytes + situation->counted_bytes >=
+               growth + others + snug_checkpoint_mapped_bytes(model->checkpoint);
 }
 
 void snug_plan_complete(snug_plan *plan, const snug_plan_situation *situation, const snug_model *model)

@@ -38,9 +38,10 @@ typedef struct snug_plan_situation {
     uint64_t limit_bytes;
     char limited_by[128];
     uint64_t machine_limit_bytes; /* without the limit in the options */
-    uint64_t own_bytes;           /* the last three as in snug_memory_state */
+    uint64_t own_bytes;           /* these three as in snug_memory_state */
     uint64_t comfort_bytes;
-    uint64_t process_file_bytes;
+    uint64_t wanted_weight_bytes;
+    uint64_t counted_bytes; /* of mapped files and wanted weights, that comfort_bytes counts as needed */
 } snug_plan_situation;
 
 /* Reads /proc and control groups. */

@@ -564,7 +564,7 @@ static void fewer_bits_come_before_a_chunk_that_waits_for_the_disk(void **state)
 
             r.situation.comfort_bytes = SNUG_MEMORY_NO_LIMIT;
             with = search(&r, &open, strategies[i], limit);
-            r.situation.comfort_bytes = r.situation.process_file_bytes = 0;
+            r.situation.comfort_bytes = r.situation.counted_bytes = 0;
             without = search(&r, &open, strategies[i], limit);
             assert_int_equal(without.fits, with.fits);
             assert_int_equal(without.context_tokens, with.context_tokens);
@@ -583,6 +583,37 @@ static void fewer_bits_come_before_a_chunk_that_waits_for_the_disk(void **state)
         }
     }
     assert_true(other > 0 && smaller > 0);
+    rig_close(&r);
+}
+
+/* What derive_comfort() makes of a headroom in which a model's weights are wanted, but not in memory yet. */
+static void wanted_weights_are_counted_once(void **state)
+{
+    const snug_plan_options open = { .struct_size = sizeof open };
+    snug_plan plan = { .struct_size = sizeof plan };
+    snug_plan_situation *s;
+    uint64_t needed;
+    rig r;
+
+    (void)state;
+    rig_open(&r, false);
+    s = &r.situation;
+    assert_true(r.model->wanted_bytes > 0);
+    assert_true(s->wanted_weight_bytes == r.model->wanted_bytes);
+    assert_true(s->counted_bytes >= s->wanted_weight_bytes);
+    assert_int_equal(snug_plan_predict(&plan, s, r.model, &open, NULL), SNUG_OK);
+    s->own_bytes = plan.peak_bytes - 1000;
+    needed = 1000 + snug_checkpoint_mapped_bytes(r.model->checkpoint);
+    s->counted_bytes = s->wanted_weight_bytes;
+    s->comfort_bytes = needed - s->wanted_weight_bytes;
+    assert_true(snug_plan_weights_fit(&plan, s, r.model));
+    s->comfort_bytes--;
+    assert_false(snug_plan_weights_fit(&plan, s, r.model));
+    /* Another model's must stay, too. */
+    s->wanted_weight_bytes = s->counted_bytes += 1000;
+    assert_false(snug_plan_weights_fit(&plan, s, r.model));
+    s->comfort_bytes++;
+    assert_true(snug_plan_weights_fit(&plan, s, r.model));
     rig_close(&r);
 }
 
@@ -660,6 +691,7 @@ int main(void)
         cmocka_unit_test(the_peak_is_where_it_is_said_to_be),
         cmocka_unit_test(fewer_bits_come_before_a_chunk_that_waits_for_the_disk),
         cmocka_unit_test(what_will_be_given_back_is_not_counted),
+        cmocka_unit_test(wanted_weights_are_counted_once),
         cmocka_unit_test(a_session_that_is_to_adapt_gets_the_same_choice),
     };
 
