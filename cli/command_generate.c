@@ -252,6 +252,8 @@ static cli_exit refuse_early(generation *run)
     cli_engine *engine = &run->engine;
     cli_exit status = cli_engine_predict(engine, &request);
 
+    if (status == CLI_DONE && engine->plan.fits && engine->plan.weights_fit)
+        snug_model_warm(engine->model);
     if (status != CLI_DONE ||
         (engine->plan.fits && engine->plan.limit_bytes - engine->plan.peak_bytes > AMPLE_BYTES))
         return status;

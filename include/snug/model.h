@@ -76,6 +76,14 @@ typedef struct snug_model_info {
 
 SNUG_API void snug_model_read_info(snug_model_info *info_out, const snug_model *model);
 
+/*
+ * Begin to read the weights and to map them, by a thread of its own, while the caller opens the tokenizer and
+ * makes a session: the first pass then waits for less. Only for who knows that they will stay in memory
+ * (snug_plan.weights_fit); nothing is done where they are read in windows, or a second time. The thread ends
+ * when all is there, at the latest with the model. Cost: 12 KB of the ledger until then.
+ */
+SNUG_API void snug_model_warm(snug_model *model);
+
 /* Weight bytes in memory now, by the kernel's word (mincore). */
 SNUG_API uint64_t snug_model_resident_bytes(const snug_model *model);
 

@@ -333,6 +333,7 @@ void snug_checkpoint_close(snug_checkpoint *checkpoint)
     snug_outline_free(checkpoint);
     snug_memory_free(checkpoint->memory, checkpoint->texts);
     snug_memory_free(checkpoint->memory, checkpoint->tensors);
+    snug_warming_end(checkpoint->warming);
     snug_weight_files_close(&checkpoint->weights);
     snug_os_map_close(&checkpoint->tokenizer_model);
     snug_os_map_close(&checkpoint->chat_template_file);
@@ -429,6 +430,30 @@ void snug_checkpoint_read_around(const snug_checkpoint *checkpoint, bool is_want
 {
     for (size_t i = 0; i < checkpoint->weights.count; i++)
         snug_os_map_read_around(&checkpoint->weights.files[i].map, is_wanted);
+}
+
+bool snug_checkpoint_is_resident(const snug_checkpoint *checkpoint, const snug_tensor *tensor)
+{
+    return snug_checkpoint_is_outline(checkpoint) ||
+           snug_os_map_is_resident(tensor->data, (size_t)tensor->bytes);
+}
+
+void snug_checkpoint_forget(const snug_checkpoint *checkpoint, const snug_tensor *tensor)
+{
+    if (!snug_checkpoint_is_outline(checkpoint))
+        snug_os_map_forget(tensor->data, (size_t)tensor->bytes);
+}
+
+void snug_checkpoint_in_huge_pages(const snug_checkpoint *checkpoint)
+{
+    for (size_t i = 0; i < checkpoint->weights.count; i++)
+        snug_os_map_in_huge_pages(&checkpoint->weights.files[i].map);
+}
+
+void snug_checkpoint_warm(snug_checkpoint *checkpoint)
+{
+    if (!checkpoint->warming)
+        checkpoint->warming = snug_warming_begin(checkpoint->memory, &checkpoint->weights);
 }
 
 void snug_checkpoint_will_need(const snug_weight *rows)

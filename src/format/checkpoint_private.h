@@ -6,6 +6,7 @@
 #define SNUG_SRC_FORMAT_CHECKPOINT_PRIVATE_H
 
 #include "format/checkpoint.h"
+#include "format/warm.h"
 #include "format/weight_files.h"
 
 typedef struct checkpoint_outline checkpoint_outline;
@@ -38,7 +39,8 @@ struct snug_checkpoint {
     snug_str model_type;
 
     snug_weight_files weights;
-    snug_tensor *tensors; /* sorted by name, no two alike */
+    snug_warming *warming; /* or NULL */
+    snug_tensor *tensors;  /* sorted by name, no two alike */
     size_t tensor_count;
     uint64_t table_bytes;
 

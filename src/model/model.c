@@ -236,6 +236,16 @@ float *snug_model_take_vector(snug_model *model, size_t floats)
     return vector;
 }
 
+void snug_model_read_values(float *out, const snug_model *model, const snug_tensor *tensor, size_t count)
+{
+    const bool was_there = snug_checkpoint_is_resident(model->checkpoint, tensor);
+
+    model->kernels.row_to_f32[tensor->type](out, tensor->data, count);
+    /* It was all that is wanted of its pages for now, and where a small page lies no huge one can. */
+    if (!was_there)
+        snug_checkpoint_forget(model->checkpoint, tensor);
+}
+
 snug_status snug_model_bind_vector(const float **vector_out, snug_model *model, const char *name,
                                    uint32_t values, snug_error *error)
 {
@@ -246,7 +256,7 @@ snug_status snug_model_bind_vector(const float **vector_out, snug_model *model, 
     if (!model->kernels.row_to_f32[tensor->type])
         SNUG_FAIL(error, SNUG_ERR_UNSUPPORTED, "%s: tensor %s is %s, expected F32, F16 or BF16 for a norm",
                   snug_checkpoint_path(model->checkpoint), name, snug_type_layout_of(tensor->type)->name);
-    model->kernels.row_to_f32[tensor->type](vector, tensor->data, values);
+    snug_model_read_values(vector, model, tensor, values);
     model->parameters += values;
     *vector_out = vector;
     return SNUG_OK;
@@ -277,6 +287,14 @@ void snug_model_read_info(snug_model_info *info_out, const snug_model *model)
         .cpu = model->kernels.level,
         .exact = model->kernels.exact,
     };
+}
+
+void snug_model_warm(snug_model *model)
+{
+    if (model->reading_bytes != SNUG_MEMORY_NO_LIMIT || snug_checkpoint_is_outline(model->checkpoint))
+        return;
+    snug_checkpoint_in_huge_pages(model->checkpoint);
+    snug_checkpoint_warm(model->checkpoint);
 }
 
 uint64_t snug_model_resident_bytes(const snug_model *model)

@@ -179,6 +179,8 @@ SNUG_MUST_CHECK snug_status snug_model_bind_matrix(snug_weight *weight_out, snug
 /* A norm vector of that name as f32, copied into model->vectors. */
 SNUG_MUST_CHECK snug_status snug_model_bind_vector(const float **vector_out, snug_model *model,
                                                    const char *name, uint32_t values, snug_error *error);
+/* All values of a small tensor, of which there are `count`, as f32. Its type has a row_to_f32. */
+void snug_model_read_values(float *out, const snug_model *model, const snug_tensor *tensor, size_t count);
 /* Room in model->vectors. */
 float *snug_model_take_vector(snug_model *model, size_t floats);
 

@@ -20,6 +20,10 @@
 #include "os/pages.h"
 #include "os/read.h"
 
+#if defined(__linux__) && !defined(MADV_POPULATE_READ)
+#    define MADV_POPULATE_READ 22 /* Linux 5.14; unknown to glibc before 2.35 */
+#endif
+
 /* Long paths are cut in sentences, so that the reason behind them is not. */
 #define PATH_IN_SENTENCE "'%.300s'"
 
@@ -98,13 +102,18 @@ void snug_os_map_will_need(const void *at, size_t bytes)
         (void)madvise((void *)begin, end - begin, MADV_WILLNEED);
 }
 
-/* Only pages that lie inside the range: the neighbours' may be in use. */
-void snug_os_map_dont_need(const void *at, size_t bytes)
+bool snug_os_map_populate(const void *at, size_t bytes)
 {
     uintptr_t page = snug_os_page_bytes();
-    uintptr_t begin = snug_round_up((uintptr_t)at, page);
-    uintptr_t end = ((uintptr_t)at + bytes) & ~(page - 1);
+    uintptr_t begin = (uintptr_t)at & ~(page - 1);
+    uintptr_t end = snug_round_up((uintptr_t)at + bytes, page);
 
+    return madvise((void *)begin, end - begin, MADV_POPULATE_READ) == 0;
+}
+
+/* Whole pages. */
+static void drop(uintptr_t begin, uintptr_t end)
+{
     if (end <= begin)
         return;
 #ifdef MADV_PAGEOUT
@@ -113,6 +122,43 @@ void snug_os_map_dont_need(const void *at, size_t bytes)
 #endif
     /* What the kernel kept, or all where it knows no MADV_PAGEOUT, at least leaves this process. */
     (void)madvise((void *)begin, end - begin, MADV_DONTNEED);
+}
+
+/* Only pages that lie inside the range: the neighbours' may be in use. */
+void snug_os_map_dont_need(const void *at, size_t bytes)
+{
+    uintptr_t page = snug_os_page_bytes();
+
+    drop(snug_round_up((uintptr_t)at, page), ((uintptr_t)at + bytes) & ~(page - 1));
+}
+
+void snug_os_map_forget(const void *at, size_t bytes)
+{
+    uintptr_t page = snug_os_page_bytes();
+
+    drop((uintptr_t)at & ~(page - 1), snug_round_up((uintptr_t)at + bytes, page));
+}
+
+bool snug_os_map_is_resident(const void *at, size_t bytes)
+{
+    uintptr_t page = snug_os_page_bytes();
+    uintptr_t end = (uintptr_t)at + bytes;
+    unsigned char is_there = 1;
+
+    for (uintptr_t next = (uintptr_t)at & ~(page - 1); next < end && (is_there & 1) != 0; next += page)
+        if (mincore((void *)next, page, &is_there) != 0)
+            return false;
+    return (is_there & 1) != 0;
+}
+
+void snug_os_map_in_huge_pages(const snug_os_map *map)
+{
+#ifdef MADV_HUGEPAGE
+    if (map->data)
+        (void)madvise(mutable_address(map->data), map->bytes, MADV_HUGEPAGE);
+#else
+    (void)map;
+#endif
 }
 
 void snug_os_map_read_around(const snug_os_map *map, bool is_wanted)

@@ -26,6 +26,15 @@ void snug_os_map_will_need(const void *at, size_t bytes);
 void snug_os_map_dont_need(const void *at, size_t bytes);
 /* Whether a page that is read brings those around it along, as is usual. */
 void snug_os_map_read_around(const snug_os_map *map, bool is_wanted);
+/* The system may read it, and reach it, in pages of the size that snug_os_huge_page_bytes() says. What is in
+ * memory in small ones stays so. */
+void snug_os_map_in_huge_pages(const snug_os_map *map);
+/* Reads what is not in memory of the range, and maps it. False where the system cannot. */
+bool snug_os_map_populate(const void *at, size_t bytes);
+/* Whether all pages that hold the range are in memory (page cache), by mincore. */
+bool snug_os_map_is_resident(const void *at, size_t bytes);
+/* The pages that hold the range leave this process, and memory if nobody else maps them and we may say so. */
+void snug_os_map_forget(const void *at, size_t bytes);
 /* Bytes of the map that are in memory now (page cache), by mincore. */
 size_t snug_os_map_resident_bytes(const snug_os_map *map);
 

@@ -92,6 +92,26 @@ static snug_plan_settings settings_of(const snug_session_options *options)
                                  .kv = options->kv };
 }
 
+/* Weights that stay in memory beside the session may lie there in huge pages. Where they do not, or are read
+ * in windows, each read would bring, and push out, more than was asked for. */
+static void choose_weight_pages(const snug_model *model, const snug_memory *memory,
+                                const snug_plan_settings *settings)
+{
+    const snug_plan_options options = {
+        .struct_size = sizeof options,
+        .context_tokens = settings->context_tokens,
+        .prefill_chunk = settings->prefill_chunk,
+        .threads = settings->threads,
+        .kv = settings->kv,
+        .logits_rows = settings->logits_rows,
+    };
+    snug_plan plan = { .struct_size = sizeof plan };
+
+    if (model->reading_bytes == SNUG_MEMORY_NO_LIMIT &&
+        snug_plan_make(&plan, model, memory, 0, &options, NULL) == SNUG_OK && plan.weights_fit)
+        snug_checkpoint_in_huge_pages(model->checkpoint);
+}
+
 snug_status snug_session_create(snug_session **session_out, const snug_model *model, snug_memory *memory,
                                 const snug_session_options *options, snug_error *error)
 {
@@ -105,6 +125,7 @@ snug_status snug_session_create(snug_session **session_out, const snug_model *mo
         SNUG_FAIL(error, SNUG_ERR_ARGUMENT, "%.300s has no weights: it can be planned, not run",
                   snug_checkpoint_path(model->checkpoint));
     SNUG_TRY(snug_plan_resolve(&settings, model, error));
+    choose_weight_pages(model, memory, &settings);
     SNUG_TRY(make(session_out, model, memory, &settings, NULL, error));
     return adapt(session_out, options, error);
 }

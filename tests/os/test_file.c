@@ -167,6 +167,33 @@ static void lets_go_of_pages_and_reads_them_again(void **state)
     snug_os_map_close(&map);
 }
 
+/* Whoever may write to a file, as here, may say what of it need not stay in memory. */
+static void forgets_a_page_and_knows_it(void **state)
+{
+    const size_t mib = (size_t)1 << 20;
+    snug_os_map map = { NULL, 0 };
+    const unsigned char *at;
+
+    write_big(path_in(*state, "apart"), 8 * mib);
+    assert_int_equal(snug_os_map_open(&map, path_in(*state, "apart"), NULL), SNUG_OK);
+    snug_os_map_in_huge_pages(&map);
+    assert_holds(&map);
+    snug_os_map_read_around(&map, false);
+    at = (const unsigned char *)map.data + 3 * mib + 100;
+    assert_true(snug_os_map_is_resident(at, 8000));
+    assert_true(snug_os_map_is_resident(map.data, map.bytes));
+    assert_true(snug_os_map_is_resident(at, 0));
+    snug_os_map_forget(at, 8000); /* two pages, or three */
+    print_message("after forgetting 8000 bytes of 8 MiB %zu bytes are not in memory\n",
+                  map.bytes - snug_os_map_resident_bytes(&map));
+    assert_int_equal(snug_os_map_is_resident(at, 8000), snug_os_map_resident_bytes(&map) == map.bytes);
+    assert_true(snug_os_map_is_resident(map.data, mib));
+    assert_holds(&map);
+    assert_true(snug_os_map_is_resident(at, 8000));
+    snug_os_map_close(&map);
+    snug_os_map_in_huge_pages(&map); /* all zero */
+}
+
 static void tells_folders_from_files(void **state)
 {
     tree_write(*state, "/folder/file", "x");
@@ -222,7 +249,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TREE_TEST(maps_what_the_file_holds),         TREE_TEST(maps_an_empty_file_to_nothing),
         TREE_TEST(says_why_a_path_cannot_be_mapped), TREE_TEST(lets_go_of_pages_and_reads_them_again),
-        TREE_TEST(tells_folders_from_files),         TREE_TEST(lists_names_with_both_ends),
+        TREE_TEST(forgets_a_page_and_knows_it),      TREE_TEST(tells_folders_from_files),
+        TREE_TEST(lists_names_with_both_ends),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

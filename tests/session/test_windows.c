@@ -17,6 +17,7 @@
 
 #include <snug/snug.h>
 
+#include "os/thread.h"
 #include "session/session.h"
 
 #define MODEL   SNUG_SOURCE_FOLDER "/models/mini"
@@ -24,20 +25,48 @@
 #define TOKENS  24 /* more than a product of few */
 #define PAGE    ((size_t)4096)
 
+#ifndef MADV_POPULATE_READ
+#    define MADV_POPULATE_READ 22
+#endif
+
 int __real_madvise(void *address, size_t bytes, int advice);
 int __wrap_madvise(void *address, size_t bytes, int advice);
 
 static _Atomic uint64_t asked_bytes;
 static _Atomic uint64_t largest_bytes;
+static _Atomic uint64_t huge_bytes; /* of mapped weights advised to lie in huge pages */
+static const snug_model *watched;   /* whose weights */
+static _Atomic uint64_t populated_bytes;
+static _Atomic bool is_populate_refused;
+
+/* The mapping begins before its first tensor, with the header. */
+static bool is_mapped(const void *address)
+{
+    const unsigned char *first = snug_checkpoint_tensor(watched->checkpoint, 0)->data;
+    const uint64_t mapped = snug_checkpoint_mapped_bytes(watched->checkpoint);
+
+    return (uintptr_t)address + mapped > (uintptr_t)first && (uintptr_t)address < (uintptr_t)first + mapped;
+}
 
 int __wrap_madvise(void *address, size_t bytes, int advice)
 {
     uint64_t largest = atomic_load(&largest_bytes);
 
+    if (advice == MADV_HUGEPAGE && watched && is_mapped(address))
+        atomic_fetch_add(&huge_bytes, bytes);
     if (advice == MADV_WILLNEED) {
         atomic_fetch_add(&asked_bytes, bytes);
         while (bytes > largest && !atomic_compare_exchange_weak(&largest_bytes, &largest, bytes))
             continue;
+    }
+    if (advice == MADV_POPULATE_READ) {
+        const int result = __real_madvise(address, bytes, advice);
+
+        if (result == 0)
+            atomic_fetch_add(&populated_bytes, bytes);
+        else
+            atomic_store(&is_populate_refused, true);
+        return result;
     }
     return __real_madvise(address, bytes, advice);
 }
@@ -147,11 +176,110 @@ static void windows_change_no_bit(void **state)
     snug_memory_destroy(memory);
 }
 
+static uint64_t huge_bytes_of(const snug_model *model, snug_memory *memory)
+{
+    const snug_session_options options = { .struct_size = sizeof options, .context_tokens = 64 };
+    snug_session *session;
+
+    atomic_store(&huge_bytes, 0);
+    watched = model;
+    assert_int_equal(snug_session_create(&session, model, memory, &options, NULL), SNUG_OK);
+    watched = NULL;
+    snug_session_destroy(session);
+    return atomic_load(&huge_bytes);
+}
+
+/* All of them where they stay in memory, none where they are read in windows, or do not fit beside it
+ * (another model wants more than any machine has). */
+static void weights_that_stay_may_lie_in_huge_pages(void **state)
+{
+    const uint64_t more_than_there_is = UINT64_MAX / 4;
+    snug_memory *memory;
+    snug_model *model;
+    uint64_t mapped;
+
+    (void)state;
+    assert_int_equal(snug_memory_create(&memory, NULL), SNUG_OK);
+    assert_int_equal(snug_model_open(&model, memory, MODEL, NULL, NULL), SNUG_OK);
+    mapped = snug_checkpoint_mapped_bytes(model->checkpoint);
+    model->reading_bytes = SNUG_MEMORY_NO_LIMIT;
+    assert_true(huge_bytes_of(model, memory) == mapped);
+    model->reading_bytes = 1 << 20;
+    assert_true(huge_bytes_of(model, memory) == 0);
+    model->reading_bytes = SNUG_MEMORY_NO_LIMIT;
+    snug_memory_want_weights(memory, more_than_there_is);
+    assert_true(huge_bytes_of(model, memory) == 0);
+    snug_memory_unwant_weights(memory, more_than_there_is);
+    snug_model_close(model);
+    snug_memory_destroy(memory);
+}
+
+/* Until as much was populated, or the system has said that it does not do it. */
+static void wait_for(uint64_t bytes)
+{
+    while (atomic_load(&populated_bytes) < bytes && !atomic_load(&is_populate_refused))
+        snug_os_thread_yield();
+}
+
+static void weights_are_read_ahead_once(void **state)
+{
+    snug_memory *memory;
+    snug_model *model;
+    uint64_t pages;
+    uint64_t used;
+
+    (void)state;
+    assert_int_equal(snug_memory_create(&memory, NULL), SNUG_OK);
+    assert_int_equal(snug_model_open(&model, memory, MODEL, NULL, NULL), SNUG_OK);
+    pages = (snug_checkpoint_mapped_bytes(model->checkpoint) + PAGE - 1) / PAGE * PAGE;
+    used = snug_memory_read_all(memory).used_bytes;
+    atomic_store(&populated_bytes, 0);
+    model->reading_bytes = 1 << 20; /* in windows: not at all */
+    snug_model_warm(model);
+    assert_int_equal(snug_memory_read_all(memory).used_bytes, used);
+    model->reading_bytes = SNUG_MEMORY_NO_LIMIT;
+    assert_int_equal(snug_memory_set_limits(memory, 0, used), SNUG_OK); /* no room for the thread */
+    snug_model_warm(model);
+    assert_int_equal(snug_memory_read_all(memory).used_bytes, used);
+    assert_int_equal(atomic_load(&populated_bytes), 0);
+    assert_int_equal(snug_memory_set_limits(memory, 0, 0), SNUG_OK);
+    snug_model_warm(model);
+    snug_model_warm(model);
+    assert_true(snug_memory_read_all(memory).used_bytes > used);
+    wait_for(pages);
+    snug_model_close(model);
+    assert_int_equal(snug_memory_read_all(memory).used_bytes, 0);
+    if (atomic_load(&is_populate_refused))
+        skip();
+    assert_int_equal(atomic_load(&populated_bytes), pages);
+    snug_memory_destroy(memory);
+}
+
+/* Closed before it is done. */
+static void reading_ahead_ends_with_the_model(void **state)
+{
+    snug_memory *memory;
+    snug_model *model;
+
+    (void)state;
+    assert_int_equal(snug_memory_create(&memory, NULL), SNUG_OK);
+    for (int i = 0; i < 20; i++) {
+        assert_int_equal(snug_model_open(&model, memory, MODEL, NULL, NULL), SNUG_OK);
+        snug_model_warm(model);
+        snug_model_close(model);
+        assert_int_equal(snug_memory_read_all(memory).used_bytes, 0);
+    }
+    snug_memory_destroy(memory);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(windows_end_where_weights_are_in_memory),
         cmocka_unit_test(windows_change_no_bit),
+        cmocka_unit_test(weights_that_stay_may_lie_in_huge_pages),
+        cmocka_unit_test(weights_are_read_ahead_once),
+        cmocka_unit_test(reading_ahead_ends_with_the_model),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -302,7 +302,7 @@ static snug_status small(const float **values_out, binder *b, const char *suffix
     if (!b->model->kernels.row_to_f32[tensor->type])
         SNUG_FAIL(b->error, SNUG_ERR_UNSUPPORTED, "%s: tensor %s is quantized, which no published file does",
                   snug_checkpoint_path(b->model->checkpoint), b->name);
-    b->model->kernels.row_to_f32[tensor->type](values, tensor->data, count);
+    snug_model_read_values(values, b->model, tensor, count);
     for (size_t i = 0; i < count; i++)
         values[i] = fminf(fmaxf(values[i], -limit), limit);
     b->model->parameters += count;
