@@ -23,6 +23,7 @@ typedef struct generation {
     cli_ids answer_ids;
     cli_buffer answer; /* only for JSON */
     bool is_json;
+    bool is_begun; /* its JSON is */
     bool is_short_of_memory;
     snug_generate_result result;
     const cli_stored *stored; /* goes on with this one; NULL: from a prompt */
@@ -90,30 +91,38 @@ static void on_pressure(void *user, const snug_pressure_reading *reading)
     cli_report_pressure(&run->engine, reading);
 }
 
+/* JSON begins with the ids, each written when it is chosen, so that one sees how far the answer is. A list of
+ * JSON values would take 40 bytes for each, which no plan counts. */
+static void print_id(generation *run, uint32_t id)
+{
+    if (id == SNUG_ID_NONE)
+        return;
+    cli_print("%s%u", run->is_begun ? ", " : "{\"ids\": [", id);
+    run->is_begun = true;
+    cli_flush();
+}
+
 static bool on_token(void *user, uint32_t id, const char *text, size_t bytes)
 {
     generation *run = user;
 
-    (void)id;
     if (run->is_json) {
+        print_id(run, id);
         run->is_short_of_memory = !cli_buffer_add(&run->answer, text, bytes);
-        return !run->is_short_of_memory;
+        return !run->is_short_of_memory && !cli_output_is_broken();
     }
     cli_write(text, bytes);
     cli_flush();
     return !cli_output_is_broken();
 }
 
-/* Ids are written one by one: a list of JSON values would take 40 bytes for each, which no plan counts. */
+/* The rest of it. */
 static cli_exit print_json(generation *run, bool is_suspended)
 {
     const snug_generate_result *result = &run->result;
     const uint32_t read = result->prompt_tokens - result->reused_tokens;
 
-    cli_print("{\"ids\": [");
-    for (uint32_t i = 0; i < result->generated_tokens; i++)
-        cli_print("%s%u", i ? ", " : "", run->answer_ids.id[i]);
-    cli_print("], ");
+    cli_print("%s], ", run->is_begun ? "" : "{\"ids\": [");
     cli_write_json_members(
         json_pack("{s:s%,s:I,s:I,s:I,s:I,s:s,s:s,s:o,s:f,s:f,s:f,s:s,s:o,s:o,s:o,s:o}", "text",
                   run->answer.data ? run->answer.data : "", run->answer.bytes, "prompt_tokens",
@@ -188,6 +197,18 @@ static cli_exit suspend(generation *run, const snug_error *error)
     return run->is_json ? print_json(run, true) : CLI_SUSPENDED;
 }
 
+/* An answer that fails: JSON that was begun comes to an end, and says why. */
+static void break_off(const generation *run, const char *why)
+{
+    if (run->is_begun) {
+        cli_print("], ");
+        cli_write_json_members(json_pack("{s:s}", "error", why));
+        cli_print("}\n");
+    } else if (run->result.generated_tokens > 0) {
+        cli_print("\n");
+    }
+}
+
 static cli_exit answer(generation *run, const cli_options *options)
 {
     const snug_generate_options generate = generate_options(run, options);
@@ -208,11 +229,13 @@ static cli_exit answer(generation *run, const cli_options *options)
         snug_session_unfinished(run->engine.session, &unfinished))
         return suspend(run, &error);
     if (status != SNUG_OK && status != SNUG_ERR_CANCELLED) {
-        cli_print(run->is_json || run->result.generated_tokens == 0 ? "" : "\n");
+        break_off(run, error.text);
         return cli_fail_error(&error);
     }
-    if (run->is_short_of_memory)
+    if (run->is_short_of_memory) {
+        break_off(run, "the system has no memory left for the text of the answer");
         return cli_fail(CLI_DOES_NOT_FIT, "the system has no memory left for the text of the answer");
+    }
     if (status == SNUG_ERR_CANCELLED)
         run->result.stop = SNUG_STOP_INTERRUPTED;
     if (run->stored && run->result.stop != SNUG_STOP_INTERRUPTED)

@@ -612,8 +612,8 @@ static void relief_comes_before_the_threshold_is_crossed(void **state)
     open_model(r, 0);
     run_whole(&whole, &options, &full);
     open_session(&h, &options);
-    m.limit_bytes = (uint64_t)(2.2 * (double)full);
-    m.coming_bytes = (uint64_t)(0.584 * (double)full); /* at the end it would be at 72 % */
+    m.limit_bytes = 4 * full;
+    m.coming_bytes = (uint64_t)(1.88 * (double)full); /* at the end it would be at 72 % */
     h.session->relief.read = read_machine;
     h.session->relief.read_user = &m;
     generate.on_pressure = on_pressure;
