@@ -252,7 +252,7 @@ static cli_exit open_text(generation *run, const cli_options *options)
 
     if (!options->prompt_ids && !run->stored)
         return cli_engine_open_text(&run->engine);
-    if (snug_text_open(&run->engine.text, run->engine.memory, run->engine.path, &error) != SNUG_OK) {
+    if (cli_engine_read_text(&run->engine, &error) != SNUG_OK) {
         run->engine.text_bytes = 0;
         cli_note("the answer will have ids but no text: %s", error.text);
     }

@@ -242,12 +242,18 @@ static snug_status use_chat_template(cli_engine *engine, snug_error *error)
     return status;
 }
 
+snug_status cli_engine_read_text(cli_engine *engine, snug_error *error)
+{
+    if (engine->model)
+        return snug_text_open_files(&engine->text, engine->memory, snug_model_files(engine->model), error);
+    return snug_text_open(&engine->text, engine->memory, engine->path, error);
+}
+
 cli_exit cli_engine_open_text(cli_engine *engine)
 {
     snug_error error = { SNUG_OK, "" };
 
-    if (snug_text_open(&engine->text, engine->memory, engine->path, &error) != SNUG_OK ||
-        use_chat_template(engine, &error) != SNUG_OK)
+    if (cli_engine_read_text(engine, &error) != SNUG_OK || use_chat_template(engine, &error) != SNUG_OK)
         return cli_fail_error(&error);
     return CLI_DONE;
 }

@@ -74,6 +74,8 @@ cli_exit cli_engine_predict_as(snug_plan *plan, const cli_engine *engine, const 
 cli_exit cli_engine_plan(cli_engine *engine, const cli_request *request);
 
 cli_exit cli_engine_open_text(cli_engine *engine);
+/* The same without --chat-template, and with the sentence to the caller. */
+snug_status cli_engine_read_text(cli_engine *engine, snug_error *error);
 
 /* With --verbose every number that was chosen is printed first, on standard error. */
 cli_exit cli_engine_start(cli_engine *engine);

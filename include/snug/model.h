@@ -74,6 +74,10 @@ typedef struct snug_model_info {
     bool exact;
 } snug_model_info;
 
+/* Its files, as long as the model lives: for snug_text_open_files(). */
+typedef struct snug_checkpoint snug_checkpoint;
+SNUG_API const snug_checkpoint *snug_model_files(const snug_model *model);
+
 SNUG_API void snug_model_read_info(snug_model_info *info_out, const snug_model *model);
 
 /*

@@ -23,6 +23,10 @@ typedef struct snug_text snug_text;
  */
 SNUG_API SNUG_MUST_CHECK snug_status snug_text_open(snug_text **text_out, snug_memory *memory,
                                                     const char *path, snug_error *error);
+/* The same of the files of an open model (snug_model_files()), which are not read and checked again. */
+typedef struct snug_checkpoint snug_checkpoint;
+SNUG_API SNUG_MUST_CHECK snug_status snug_text_open_files(snug_text **text_out, snug_memory *memory,
+                                                          const snug_checkpoint *files, snug_error *error);
 SNUG_API void snug_text_close(snug_text *text);
 
 /* Bytes the ledger will be charged for it, at most for a moment while it is read: no memory is taken to

@@ -460,11 +460,12 @@ bool snug_json_next(snug_json_iterator *iterator, snug_str *key_out, snug_json *
     if (!at)
         return false;
     if (!iterator->is_first) {
-        at = after_space(after_value((snug_json){ at }));
+        at = after_space(iterator->is_behind ? at : after_value((snug_json){ at }));
         if (*at == ',')
             at++;
     }
     at = after_space(at);
+    iterator->is_behind = false;
     iterator->is_first = *at == ']' || *at == '}';
     iterator->at = at;
     if (iterator->is_first)
@@ -480,6 +481,12 @@ bool snug_json_next(snug_json_iterator *iterator, snug_str *key_out, snug_json *
         *key_out = key;
     value_out->at = at;
     return true;
+}
+
+void snug_json_continue(snug_json_iterator *outer, const snug_json_iterator *inner)
+{
+    outer->at = inner->at + 1;
+    outer->is_behind = true;
 }
 
 size_t snug_json_count(snug_json value)
@@ -624,14 +631,23 @@ static size_t read_character(char out[4], const char **at)
 size_t snug_json_unescape(char *out, snug_str raw)
 {
     const char *at = raw.data;
+    const char *end = raw.data + raw.bytes;
     size_t bytes = 0;
-    char character[4];
 
-    while (at < raw.data + raw.bytes) {
-        const size_t count = read_character(character, &at);
+    while (at < end) {
+        const char *escape = memchr(at, '\\', (size_t)(end - at));
+        const size_t plain = (size_t)((escape ? escape : end) - at);
 
-        memcpy(out + bytes, character, count);
-        bytes += count;
+        memcpy(out + bytes, at, plain);
+        bytes += plain;
+        at += plain;
+        if (escape) {
+            char character[4];
+            const size_t count = read_character(character, &at);
+
+            memcpy(out + bytes, character, count);
+            bytes += count;
+        }
     }
     return bytes;
 }

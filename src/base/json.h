@@ -59,6 +59,7 @@ typedef struct snug_json_iterator {
     const char *at;
     bool is_object;
     bool is_first;
+    bool is_behind; /* `at` is behind the last value already */
 } snug_json_iterator;
 
 snug_json_iterator snug_json_iterate(snug_json value); /* of anything else: no elements */
@@ -66,6 +67,10 @@ snug_json_iterator snug_json_iterate(snug_json value); /* of anything else: no e
 /* The next element; for an object `key_out` receives the raw key (see snug_json_string), else it is empty.
  * `key_out` may be NULL. False at the end. */
 bool snug_json_next(snug_json_iterator *iterator, snug_str *key_out, snug_json *value_out);
+
+/* `inner` went through the last value of `outer` to its end, where snug_json_next() returned false: `outer`
+ * goes on from there, and does not pass all of it again. */
+void snug_json_continue(snug_json_iterator *outer, const snug_json_iterator *inner);
 
 size_t snug_json_count(snug_json value); /* elements; 0 for what has none */
 

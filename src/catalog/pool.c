@@ -179,7 +179,7 @@ static snug_status open_parts(snug_pool *pool, pool_entry *entry, const char *pa
     SNUG_TRY(make_room(pool, model_bytes + text_bytes, path, error));
     SNUG_TRY(ask(load, entry->model, text_bytes, error));
     before_text = snug_memory_read_all(pool->memory).used_bytes;
-    SNUG_TRY(snug_text_open(&entry->text, pool->memory, path, error));
+    SNUG_TRY(snug_text_open_files(&entry->text, pool->memory, entry->model->checkpoint, error));
     entry->bytes = model_bytes + snug_memory_read_all(pool->memory).used_bytes - before_text;
     return SNUG_OK;
 }

@@ -289,6 +289,11 @@ void snug_model_read_info(snug_model_info *info_out, const snug_model *model)
     };
 }
 
+const snug_checkpoint *snug_model_files(const snug_model *model)
+{
+    return model->checkpoint;
+}
+
 void snug_model_warm(snug_model *model)
 {
     if (model->reading_bytes != SNUG_MEMORY_NO_LIMIT || snug_checkpoint_is_outline(model->checkpoint))

@@ -189,7 +189,7 @@ struct snug_text {
 };
 
 /*
- * The members of tokenizer.json, found in one pass over it and one over its model. They are kept because
+ * The members of tokenizer.json and of its model, found in one pass. They are kept because
  * snug_json_get() would scan megabytes of merges for each.
  */
 typedef struct snug_tokenizer_parts {

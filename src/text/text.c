@@ -22,18 +22,11 @@ typedef struct member {
     snug_json *value;
 } member;
 
-/* Of members with the same name the last counts, as with snug_json_get(). */
-static void find_members(snug_json object, const member *members, size_t count)
+static void keep_member(snug_str key, snug_json value, const member *members, size_t count)
 {
-    snug_json_iterator iterator = snug_json_iterate(object);
-    snug_str key;
-    snug_json value;
-
-    while (snug_json_next(&iterator, &key, &value)) {
-        for (size_t i = 0; i < count; i++) {
-            if (snug_json_raw_is(key, members[i].key))
-                *members[i].value = value;
-        }
+    for (size_t i = 0; i < count; i++) {
+        if (snug_json_raw_is(key, members[i].key))
+            *members[i].value = value;
     }
 }
 
@@ -60,10 +53,24 @@ static void find_parts(snug_tokenizer_parts *parts, snug_json root)
         { "fuse_unk", &parts->fuse_unk },
     };
 
+    snug_json_iterator iterator = snug_json_iterate(root);
+    snug_str key;
+    snug_json value;
+
     *parts = (snug_tokenizer_parts){ .stored = NULL };
-    find_members(root, of_root, SNUG_COUNT(of_root));
-    if (snug_json_kind_of(parts->model) == SNUG_JSON_OBJECT)
-        find_members(parts->model, of_model, SNUG_COUNT(of_model));
+    /* Of members with the same name the last counts, as with snug_json_get(). */
+    while (snug_json_next(&iterator, &key, &value)) {
+        keep_member(key, value, of_root, SNUG_COUNT(of_root));
+        if (parts->model.at != value.at || snug_json_kind_of(value) != SNUG_JSON_OBJECT)
+            continue;
+        snug_json_iterator inner = snug_json_iterate(value);
+
+        for (size_t i = 0; i < SNUG_COUNT(of_model); i++)
+            *of_model[i].value = (snug_json){ NULL };
+        while (snug_json_next(&inner, &key, &value))
+            keep_member(key, value, of_model, SNUG_COUNT(of_model));
+        snug_json_continue(&iterator, &inner);
+    }
 }
 
 static snug_status check_model(const snug_tokenizer_parts *parts, snug_error *error)
@@ -340,6 +347,13 @@ static snug_status name_checkpoint(snug_status status, const char *path, snug_er
     return status;
 }
 
+snug_status snug_text_open_files(snug_text **text_out, snug_memory *memory, const snug_checkpoint *files,
+                                 snug_error *error)
+{
+    return name_checkpoint(snug_text_create(text_out, memory, files, error), snug_checkpoint_path(files),
+                           error);
+}
+
 snug_status snug_text_open(snug_text **text_out, snug_memory *memory, const char *path, snug_error *error)
 {
     snug_checkpoint *checkpoint = NULL;
@@ -347,9 +361,9 @@ snug_status snug_text_open(snug_text **text_out, snug_memory *memory, const char
 
     *text_out = NULL;
     SNUG_TRY(snug_checkpoint_open(&checkpoint, memory, path, error));
-    status = snug_text_create(text_out, memory, checkpoint, error);
+    status = snug_text_open_files(text_out, memory, checkpoint, error);
     snug_checkpoint_close(checkpoint);
-    return name_checkpoint(status, path, error);
+    return status;
 }
 
 snug_status snug_text_estimate_path(uint64_t *bytes_out, snug_memory *memory, const char *path,

@@ -19,6 +19,9 @@
 /* More steps than this to a free slot: the file was made to collide. */
 #define PROBES_MAX 4096u
 
+/* In the rank of a merge that lies where it belongs, while others do not. */
+#define PLACED 0x80000000u
+
 /* --- lookup -------------------------------------------------------------------------------------------- */
 
 snug_str snug_vocabulary_piece(const snug_text *text, uint32_t id)
@@ -258,19 +261,23 @@ static snug_status measure_merges(snug_vocabulary_size *size, const snug_tokeniz
 {
     merge_walk walk = walk_merges(parts);
     merge_entry entry;
+    const char *last = NULL; /* of JSON: where the merge before begins */
     uint64_t count = 0;
 
     if (!walk.is_stored && snug_json_kind_of(parts->merges) != SNUG_JSON_ARRAY)
         SNUG_FAIL(error, SNUG_ERR_CORRUPT, "model.merges should be an array, but is %s",
                   snug_json_kind_name(snug_json_kind_of(parts->merges)));
     while (next_merge(&entry, &walk)) {
-        const size_t bytes = walk.is_stored ? entry.raw.bytes : snug_json_text(entry.value).bytes;
+        const size_t bytes = walk.is_stored ? entry.raw.bytes : last ? (size_t)(entry.value.at - last) : 0;
 
         size->scratch_bytes = snug_max_size(size->scratch_bytes, bytes);
+        last = entry.value.at;
         count++;
     }
-    if (count >= UINT32_MAX)
-        SNUG_FAIL(error, SNUG_ERR_UNSUPPORTED, "there are more than 2^32 merges");
+    if (last)
+        size->scratch_bytes = snug_max_size(size->scratch_bytes, (size_t)(walk.json.at - last));
+    if (count >= PLACED)
+        SNUG_FAIL(error, SNUG_ERR_UNSUPPORTED, "there are more than 2^31 merges");
     size->merge_count = (uint32_t)count;
     return SNUG_OK;
 }
@@ -410,10 +417,11 @@ static bool read_stored_merge(merge_text *merge, char *scratch, snug_str raw)
     return true;
 }
 
-static bool read_json_merge(merge_text *merge, char *scratch, snug_json value)
+/* `outer` is where the value comes from. */
+static bool read_json_merge(merge_text *merge, char *scratch, snug_json value, snug_json_iterator *outer)
 {
     snug_json_iterator iterator = snug_json_iterate(value);
-    snug_json part[2] = { { NULL }, { NULL } };
+    snug_json part[3] = { { NULL }, { NULL }, { NULL } };
     snug_str raw = snug_json_string(value);
     size_t left;
     size_t bytes;
@@ -430,10 +438,10 @@ static bool read_json_merge(merge_text *merge, char *scratch, snug_json value)
         close_gap(merge, scratch, bytes, left);
         return true;
     }
-    if (snug_json_kind_of(value) != SNUG_JSON_ARRAY || snug_json_count(value) != 2)
+    if (snug_json_kind_of(value) != SNUG_JSON_ARRAY || !snug_json_next(&iterator, NULL, &part[0]) ||
+        !snug_json_next(&iterator, NULL, &part[1]) || snug_json_next(&iterator, NULL, &part[2]))
         return false;
-    (void)snug_json_next(&iterator, NULL, &part[0]);
-    (void)snug_json_next(&iterator, NULL, &part[1]);
+    snug_json_continue(outer, &iterator);
     if (snug_json_kind_of(part[0]) != SNUG_JSON_STRING || snug_json_kind_of(part[1]) != SNUG_JSON_STRING)
         return false;
     left = snug_json_unescape(scratch, snug_json_string(part[0]));
@@ -444,65 +452,80 @@ static bool read_json_merge(merge_text *merge, char *scratch, snug_json value)
     return true;
 }
 
-static bool read_merge(merge_text *merge, char *scratch, const merge_entry *entry)
+static bool read_merge(merge_text *merge, char *scratch, const merge_entry *entry, merge_walk *walk)
 {
     return entry->raw.data ? read_stored_merge(merge, scratch, entry->raw)
-                           : read_json_merge(merge, scratch, entry->value);
+                           : read_json_merge(merge, scratch, entry->value, &walk->json);
 }
 
-/* First round: how many merges each left piece has. merge_start[left + 1] counts, then becomes the sum. */
-static snug_status count_merges(snug_text *text, const snug_tokenizer_parts *parts, char *scratch,
-                                snug_error *error)
+/* As snug_vocabulary_find(), but most files give what merges make the ids that follow each other. */
+static uint32_t find_next(const snug_text *text, snug_str piece, uint32_t next)
+{
+    if (next < text->id_count && piece.bytes > 0 && snug_str_equal(snug_vocabulary_piece(text, next), piece))
+        return next;
+    return snug_vocabulary_find(text, piece);
+}
+
+/* In the order of the file, which is that of their ranks. Instead of it each has its left piece for now, of
+ * which merge_start[left + 1] counts the merges. */
+static snug_status list_merges(snug_text *text, const snug_tokenizer_parts *parts, char *scratch,
+                               snug_error *error)
 {
     merge_walk walk = walk_merges(parts);
     merge_entry entry;
+    uint32_t result = 0;
 
-    while (next_merge(&entry, &walk)) {
+    for (uint32_t i = 0; i < text->merge_count && next_merge(&entry, &walk); i++) {
         merge_text merge;
-        uint32_t left;
+        uint32_t left, right;
 
-        if (!read_merge(&merge, scratch, &entry))
+        if (!read_merge(&merge, scratch, &entry, &walk))
             SNUG_FAIL(error, SNUG_ERR_CORRUPT, "a merge should be two tokens, but is %.*s",
                       SNUG_STR_ARGS(merge_excerpt(&entry)));
         left = snug_vocabulary_find(text, merge.left);
-        if (left == SNUG_ID_NONE)
-            SNUG_FAIL(error, SNUG_ERR_CORRUPT, "the merge %.*s begins with something that is no token",
-                      SNUG_STR_ARGS(merge_excerpt(&entry)));
+        right = snug_vocabulary_find(text, merge.right);
+        result = find_next(text, merge.whole, result + 1);
+        if (left == SNUG_ID_NONE || right == SNUG_ID_NONE || result == SNUG_ID_NONE)
+            SNUG_FAIL(error, SNUG_ERR_CORRUPT, "the merge %.*s %s that is no token",
+                      SNUG_STR_ARGS(merge_excerpt(&entry)),
+                      left == SNUG_ID_NONE    ? "begins with something"
+                      : right == SNUG_ID_NONE ? "ends with something"
+                                              : "gives something");
+        text->merges[i] = (snug_merge){ right, left, result };
         text->merge_start[left + 1]++;
     }
-    for (uint32_t i = 0; i < text->id_count; i++)
-        text->merge_start[i + 1] += text->merge_start[i];
     return SNUG_OK;
 }
 
-/* Second round: each merge to the next free place of its left piece. Afterwards merge_start[left] has moved
- * to the end of its own run, that is to the start of the next: shifting by one puts it right. */
-static snug_status place_merges(snug_text *text, const snug_tokenizer_parts *parts, char *scratch,
-                                snug_error *error)
+/*
+ * Each merge to the next free place of its left piece, and its rank with it: in place, from one to the one
+ * that lies where it belongs, round and round. merge_start[left] moves to the end of its own run meanwhile,
+ * that is to the start of the next: shifting by one puts it right.
+ */
+static void place_merges(snug_text *text)
 {
-    merge_walk walk = walk_merges(parts);
-    merge_entry entry;
-    uint32_t rank = 0;
-
-    while (next_merge(&entry, &walk)) {
-        merge_text merge;
-        uint32_t right;
-        uint32_t result;
-
-        if (!read_merge(&merge, scratch, &entry))
-            continue;
-        right = snug_vocabulary_find(text, merge.right);
-        result = snug_vocabulary_find(text, merge.whole);
-        if (right == SNUG_ID_NONE || result == SNUG_ID_NONE)
-            SNUG_FAIL(error, SNUG_ERR_CORRUPT, "the merge %.*s %s that is no token",
-                      SNUG_STR_ARGS(merge_excerpt(&entry)),
-                      right == SNUG_ID_NONE ? "ends with something" : "gives something");
-        text->merges[text->merge_start[snug_vocabulary_find(text, merge.left)]++] =
-            (snug_merge){ right, rank++, result };
-    }
+    for (uint32_t i = 0; i < text->id_count; i++)
+        text->merge_start[i + 1] += text->merge_start[i];
+    for (uint32_t i = 0; i < text->merge_count; i++)
+        text->merges[i].rank = text->merge_start[text->merges[i].rank]++;
     memmove(text->merge_start + 1, text->merge_start, text->id_count * sizeof *text->merge_start);
     text->merge_start[0] = 0;
-    return SNUG_OK;
+    for (uint32_t i = 0; i < text->merge_count; i++) {
+        snug_merge merge = text->merges[i];
+        uint32_t rank = i;
+
+        for (uint32_t place = i + 1; (merge.rank & PLACED) == 0 && place != i; rank = place) {
+            snug_merge pushed;
+
+            place = merge.rank;
+            pushed = text->merges[place];
+            merge.rank = rank | PLACED;
+            text->merges[place] = merge;
+            merge = pushed;
+        }
+    }
+    for (uint32_t i = 0; i < text->merge_count; i++)
+        text->merges[i].rank &= ~PLACED;
 }
 
 static bool is_before(const void *user, const void *left, const void *right)
@@ -544,13 +567,13 @@ static snug_status fill_merges(snug_text *text, const snug_vocabulary_size *size
     snug_status status;
 
     SNUG_TRY(snug_buffer_restart(&scratch, (size_t)size->scratch_bytes, error));
-    status = count_merges(text, parts, scratch.data, error);
-    if (status == SNUG_OK)
-        status = place_merges(text, parts, scratch.data, error);
+    status = list_merges(text, parts, scratch.data, error);
     snug_buffer_deinit(&scratch);
-    if (status == SNUG_OK)
-        sort_runs(text);
-    return status;
+    if (status != SNUG_OK)
+        return status;
+    place_merges(text);
+    sort_runs(text);
+    return SNUG_OK;
 }
 
 snug_status snug_vocabulary_read(snug_text *text, const snug_vocabulary_size *size,

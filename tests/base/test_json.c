@@ -298,6 +298,31 @@ static void bounds_the_nesting(void **state)
     assert_int_equal(check(text, 6 * 32 + 1 + 64, NULL), SNUG_ERR_CORRUPT);
 }
 
+static void goes_on_where_another_came_to_the_end(void **state)
+{
+    snug_json_iterator outer = snug_json_iterate(parse("[{\"a\":1,\"b\":[2]} , [] ,\n[3,\"]\"],4]"));
+    snug_json value, inner_value;
+    size_t elements = 0;
+    size_t count = 0;
+
+    (void)state;
+    while (snug_json_next(&outer, NULL, &value)) {
+        snug_json_iterator inner = snug_json_iterate(value);
+
+        elements++;
+        if (elements == 4)
+            assert_true(snug_str_is(snug_json_text(value), "4"));
+        if (!inner.at)
+            continue;
+        while (snug_json_next(&inner, NULL, &inner_value))
+            count++;
+        snug_json_continue(&outer, &inner);
+    }
+    assert_int_equal(elements, 4);
+    assert_int_equal(count, 4);
+    assert_false(snug_json_next(&outer, NULL, &value));
+}
+
 static void iterates_in_order(void **state)
 {
     const char *const keys[] = { "a", "b\\n", "", "c" };
@@ -478,6 +503,7 @@ int main(void)
         cmocka_unit_test(says_where_and_what_was_expected),
         cmocka_unit_test(bounds_the_nesting),
         cmocka_unit_test(iterates_in_order),
+        cmocka_unit_test(goes_on_where_another_came_to_the_end),
         cmocka_unit_test(the_last_of_duplicates_counts),
         cmocka_unit_test(everything_accepts_an_absent_value),
         cmocka_unit_test(unescapes),

@@ -8,8 +8,10 @@
 #include <stdio.h>
 
 #include "base/random.h"
+#include "base/size.h"
 #include "base/utf8.h"
 #include "memory/memory.h"
+#include "text/tables.h"
 
 #include <utf8proc.h>
 
@@ -111,6 +113,31 @@ static void merges_by_rank_and_leftmost_first(void **state)
     CHECK_IDS(&opened, "\xe2\x82\xac", 0, 0xe2, 0x82, 0xac);
     CHECK_IDS(&opened, "a\0b", 0, 'a', 0, 'b');
     check_ids(&opened, "", 0, 0, NULL, 0);
+    opened_text_close(&opened);
+}
+
+/* In the file they stand in another order than in the table. */
+static void a_merge_has_the_rank_of_its_place_in_the_file(void **state)
+{
+    static const snug_merge merges[] = { /* right, rank, result */
+                                         { 'e', 0, HE },
+                                         { 'l', 1, LL },
+                                         { LL, 2, HELL },
+                                         { 'o', 3, HELLO },
+                                         { 'w', 4, SPACE_W }
+    };
+    static const uint32_t left[] = { 'h', 'l', HE, HELL, ' ' };
+    opened_text opened;
+
+    (void)state;
+    open_byte_level(&opened, byte_level_steps);
+    for (size_t i = 0; i < SNUG_COUNT(left); i++) {
+        const snug_merge *merge = snug_merge_find(opened.text, left[i], merges[i].right);
+
+        assert_non_null(merge);
+        assert_memory_equal(merge, &merges[i], sizeof *merge);
+    }
+    assert_null(snug_merge_find(opened.text, 'h', 'l'));
     opened_text_close(&opened);
 }
 
@@ -594,6 +621,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(merges_by_rank_and_leftmost_first),
+        cmocka_unit_test(a_merge_has_the_rank_of_its_place_in_the_file),
         cmocka_unit_test(merges_long_words_as_short_ones),
         cmocka_unit_test(refuses_text_that_is_not_utf8),
         cmocka_unit_test(decodes_broken_bytes_to_replacements),
