@@ -17,16 +17,61 @@
 
 /* --- what it will be --------------------------------------------------------------------------------- */
 
+/* Of the workbench of a model, once those that run have had their largest chunks. With the lock held. */
+static uint64_t bench_bytes(struct server *server, size_t model)
+{
+    uint64_t bytes = server_models_bench_bytes(server, model);
+
+    for (const server_share *share = server->queue.shares; share; share = share->next)
+        if (share->model == model && share->bench_bytes > bytes)
+            bytes = share->bench_bytes;
+    return bytes;
+}
+
+/* Of it, what it has not yet. */
+static uint64_t bench_growth_of(struct server *server, size_t model)
+{
+    const uint64_t there = server_models_bench_bytes(server, model);
+    const uint64_t wanted = bench_bytes(server, model);
+
+    return wanted > there ? wanted - there : 0;
+}
+
+/* What those that run will still take, their workbenches counted once. With the lock held. */
+static uint64_t growth_bytes(struct server *server)
+{
+    uint64_t growth = 0;
+
+    for (const server_share *share = server->queue.shares; share; share = share->next) {
+        const server_share *before = server->queue.shares;
+
+        growth += atomic_load(&share->growth_bytes);
+        while (before->model != share->model)
+            before = before->next;
+        if (before == share)
+            growth += bench_growth_of(server, share->model);
+    }
+    return growth;
+}
+
+uint64_t server_queue_growth(struct server *server)
+{
+    uint64_t growth;
+
+    (void)pthread_mutex_lock(&server->queue.admission);
+    growth = growth_bytes(server);
+    (void)pthread_mutex_unlock(&server->queue.admission);
+    return growth;
+}
+
 /* What runs and what is kept, as if it had ended. With the lock held. */
 static uint64_t leaving_bytes(struct server *server, uint64_t *growth_out)
 {
     uint64_t held = server_kept_bytes(server);
 
-    *growth_out = 0;
-    for (const server_share *share = server->queue.shares; share; share = share->next) {
+    *growth_out = growth_bytes(server);
+    for (const server_share *share = server->queue.shares; share; share = share->next)
         held += atomic_load(&share->held_bytes);
-        *growth_out += atomic_load(&share->growth_bytes);
-    }
     return held;
 }
 
@@ -53,6 +98,8 @@ static snug_plan_options plan_options(const server_answer *answer, uint64_t leav
         .id_count = id_count < info.vocabulary ? id_count : info.vocabulary,
         .user_limit_bytes = atomic_load(&answer->server->memory_limit),
         .leaving_bytes = leaving,
+        .has_workbench = true,
+        .workbench_scratch_bytes = bench_bytes(answer->server, answer->model),
     };
 }
 
@@ -158,6 +205,7 @@ static bool make_plan(server_answer *answer, uint64_t leaving)
     options.kv = profile->kv;
     options.prompt_tokens = (uint32_t)answer->id_count;
     options.max_tokens = answer->max_tokens;
+    answer->id_kinds = options.id_count;
     answer->plan = (snug_plan){ .struct_size = sizeof answer->plan };
     server_limit_lift(answer->server);
     error.status = snug_plan_make(&answer->plan, answer->loaded.model, answer->server->options.memory, 0,
@@ -239,11 +287,39 @@ static int try_to_begin(server_answer *answer)
     return 1;
 }
 
+/* Of what the plan adds, what the workbench is to get. */
+static uint64_t bench_growth(const server_answer *answer)
+{
+    const snug_plan *plan = &answer->plan;
+    const uint64_t sampler = snug_sampler_estimate_bytes(answer->id_kinds);
+    const uint64_t added = plan->use_bytes[SNUG_MEMORY_SCRATCH] - plan->load_use_bytes[SNUG_MEMORY_SCRATCH];
+
+    return added > sampler ? added - sampler : 0;
+}
+
+/* Those that run come to as much as it does together with them. */
+static void raise_predictions(server_answer *answer)
+{
+    struct server *server = answer->server;
+    const uint64_t bytes = answer->predicted_peak_bytes;
+
+    for (const server_share *share = server->queue.shares; share; share = share->next)
+        if (bytes > atomic_load(&share->answer->predicted_peak_bytes))
+            atomic_store(&share->answer->predicted_peak_bytes, bytes);
+    if (bytes > atomic_load(&server->counts.predicted_peak_bytes))
+        atomic_store(&server->counts.predicted_peak_bytes, bytes);
+}
+
 static void begin(server_answer *answer)
 {
     server_queue *queue = &answer->server->queue;
-    const uint64_t new_bytes = answer->plan.peak_bytes - answer->plan.load_peak_bytes;
+    const uint64_t bench = bench_growth(answer);
+    const uint64_t new_bytes = answer->plan.peak_bytes - answer->plan.load_peak_bytes - bench;
 
+    answer->bench_growth = bench;
+    answer->share.answer = answer;
+    answer->share.model = answer->model;
+    answer->share.bench_bytes = bench > 0 ? bench_bytes(answer->server, answer->model) + bench : 0;
     atomic_store(&answer->share.held_bytes, 0);
     atomic_store(&answer->share.growth_bytes, new_bytes);
     answer->share.next = queue->shares;
@@ -251,8 +327,7 @@ static void begin(server_answer *answer)
     queue->running++;
     answer->is_admitted = true;
     answer->admitted_ns = server_clock_ns();
-    if (answer->predicted_peak_bytes > atomic_load(&answer->server->counts.predicted_peak_bytes))
-        atomic_store(&answer->server->counts.predicted_peak_bytes, answer->predicted_peak_bytes);
+    raise_predictions(answer);
 }
 
 static bool is_hopeless(const server_answer *answer)
@@ -303,8 +378,15 @@ bool server_admit(server_answer *answer)
             (void)pthread_cond_wait(&queue->changed, &queue->admission);
             continue;
         }
-        is_chosen = is_chosen || choose_profile(answer);
-        verdict = is_chosen ? try_to_begin(answer) : -1;
+        /* With the turn nobody is in the middle of a chunk: what they hold is what they said they do. */
+        (void)pthread_mutex_unlock(&queue->admission);
+        server_turn_take(&answer->server->turn);
+        (void)pthread_mutex_lock(&queue->admission);
+        if (queue->admitting == answer) {
+            is_chosen = is_chosen || choose_profile(answer);
+            verdict = is_chosen ? try_to_begin(answer) : -1;
+        }
+        server_turn_leave(&answer->server->turn);
         if (verdict == 0)
             wait_a_while(queue);
     }
@@ -325,7 +407,7 @@ void server_admit_update(server_answer *answer)
     const uint64_t end =
         snug_kv_projected_bytes(kv, tokens > plan->cache_tokens ? tokens : plan->cache_tokens);
     const uint64_t cache = plan->use_bytes[SNUG_MEMORY_KV] - plan->load_use_bytes[SNUG_MEMORY_KV];
-    const uint64_t beside = plan->peak_bytes - plan->load_peak_bytes - cache;
+    const uint64_t beside = plan->peak_bytes - plan->load_peak_bytes - cache - answer->bench_growth;
 
     atomic_store(&answer->share.held_bytes, committed + beside);
     atomic_store(&answer->share.growth_bytes, end > committed ? end - committed : 0);

@@ -159,6 +159,7 @@ static bool make_session(server_answer *answer)
         .keeps_chunk = answer->server->options.prefill_chunk > 0,
         .on_release = release,
         .release_user = answer,
+        .workbench = answer->server->models.model[answer->model].bench,
     };
     snug_error error = { SNUG_OK, "" };
 
@@ -201,10 +202,12 @@ static bool keep_going(void *user)
 {
     server_answer *answer = user;
 
-    if (answer->is_after_token) /* asked once more, and nothing was computed between */
+    if (answer->is_after_token) { /* asked once more, and nothing was computed between */
         answer->is_after_token = false;
-    else
+    } else {
+        server_admit_update(answer);
         server_turn_pass(&answer->server->turn);
+    }
     return goes_on(answer);
 }
 
@@ -373,9 +376,20 @@ static void suspend(server_answer *answer)
     }
 }
 
+/* Where nobody computes any more the scratch of a prompt goes; without the turn. */
+static void leave_bench(server_answer *answer)
+{
+    if (!answer->session || server_queue_read(answer->server).running > 1)
+        return;
+    take_turn(answer);
+    (void)snug_workbench_trim(answer->server->models.model[answer->model].bench);
+    leave_turn(answer);
+}
+
 /* What the session holds is kept for what comes next, unless it failed; and its room is free. */
 static void put_away(server_answer *answer)
 {
+    leave_bench(answer);
     if (answer->session && !answer->refusal.status)
         server_kept_put(answer->server, answer->session, &answer->profile);
     else

@@ -38,8 +38,10 @@ typedef struct server_answer {
     uint64_t seed;        /* what comes is drawn from it */
 
     server_profile profile;
-    snug_plan plan;                /* of this request, as if nobody else were there */
-    uint64_t predicted_peak_bytes; /* of the process, with those beside it */
+    snug_plan plan;                        /* of this request, as if nobody else were there */
+    _Atomic uint64_t predicted_peak_bytes; /* of the process, with those beside it, also those that come */
+    uint64_t bench_growth;                 /* of the plan: what its largest chunk adds to the workbench */
+    uint32_t id_kinds;                     /* that the sampler chooses among */
     server_share share;
     bool is_admitted;
     struct server_answer *next_admitted; /* that waits behind this one */

@@ -240,7 +240,6 @@ void server_kept_put(struct server *server, snug_session *session, const server_
         server_models_release(server, profile->model);
         return;
     }
-    (void)snug_session_trim(session);
     *kept = (server_kept_session){ .session = session, .profile = *profile, .bytes = own_bytes(session) };
     link_first(server, kept);
     (void)pthread_mutex_lock(&server->kept.lock);

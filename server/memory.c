@@ -50,16 +50,6 @@ static json_t *uses_json(const struct server *server)
     return list;
 }
 
-/* What those that run will have come to at their ends, if nothing else happens. */
-static uint64_t predicted_bytes(struct server *server, uint64_t now)
-{
-    (void)pthread_mutex_lock(&server->queue.admission);
-    for (const server_share *share = server->queue.shares; share; share = share->next)
-        now += atomic_load(&share->growth_bytes);
-    (void)pthread_mutex_unlock(&server->queue.admission);
-    return now;
-}
-
 json_t *server_memory_json(struct server *server)
 {
     const uint64_t set = atomic_load(&server->memory_limit);
@@ -79,7 +69,7 @@ json_t *server_memory_json(struct server *server)
     return json_pack("{s:o,s:I,s:I,s:I,s:o,s:o,s:o,s:s,s:s,s:f,s:[f,f,f],s:s,s:I,s:I,s:o,s:o}", "limit_bytes",
                      server_json_bytes(limit), "used_bytes", (json_int_t)state.own_bytes, "peak_bytes",
                      (json_int_t)peak, "predicted_bytes",
-                     (json_int_t)predicted_bytes(server, state.own_bytes), "headroom_bytes",
+                     (json_int_t)(state.own_bytes + server_queue_growth(server)), "headroom_bytes",
                      server_json_bytes(limit >= SNUG_MEMORY_NO_LIMIT ? limit
                                        : limit > state.own_bytes     ? limit - state.own_bytes
                                                                      : 0),

@@ -184,15 +184,52 @@ static void let_go(struct server *server, size_t index)
 {
     server_models *models = &server->models;
     server_model *model = &models->model[index];
+    snug_workbench *bench = NULL;
     bool is_idle;
 
     (void)pthread_mutex_lock(&models->lock);
     is_idle = model->is_loaded && model->users == 0;
-    if (is_idle)
+    if (is_idle) {
         model->is_loaded = false;
+        bench = model->bench;
+        model->bench = NULL;
+    }
     (void)pthread_mutex_unlock(&models->lock);
-    if (is_idle)
+    if (is_idle) {
+        snug_workbench_destroy(bench);
         snug_pool_release(models->pool, &model->loaded);
+    }
+}
+
+/* Computing is done in turns: one set of threads and one scratch do for all sessions. */
+static snug_status make_bench(struct server *server, server_model *model, snug_error *error)
+{
+    const server_options *options = &server->options;
+    const uint32_t chunk = options->prefill_chunk > 0 ? options->prefill_chunk : SNUG_PREFILL_CHUNK_DEFAULT;
+    const snug_session_options bench = { .struct_size = sizeof bench,
+                                         .context_tokens = chunk,
+                                         .prefill_chunk = chunk,
+                                         .threads = options->threads };
+
+    snug_workbench *made;
+
+    SNUG_TRY(snug_workbench_create(&made, model->loaded.model, options->memory, &bench, error));
+    (void)pthread_mutex_lock(&server->models.lock);
+    model->bench = made;
+    (void)pthread_mutex_unlock(&server->models.lock);
+    return SNUG_OK;
+}
+
+uint64_t server_models_bench_bytes(struct server *server, size_t index)
+{
+    const snug_workbench *bench;
+    uint64_t bytes;
+
+    (void)pthread_mutex_lock(&server->models.lock);
+    bench = server->models.model[index].bench;
+    bytes = bench ? snug_workbench_scratch_bytes(bench) : 0;
+    (void)pthread_mutex_unlock(&server->models.lock);
+    return bytes;
 }
 
 /* The same of all, with what is kept. */
@@ -236,9 +273,11 @@ static snug_status load(struct server *server, size_t index, snug_error *error)
     if (status == SNUG_OK && index == models->own && options->chat_template) {
         status = snug_text_set_chat_template(model->loaded.text, options->chat_template,
                                              options->chat_template_bytes, error);
-        if (status != SNUG_OK)
-            snug_pool_release(models->pool, &model->loaded);
     }
+    if (status == SNUG_OK)
+        status = make_bench(server, model, error);
+    if (status != SNUG_OK && model->loaded.model)
+        snug_pool_release(models->pool, &model->loaded);
     return status;
 }
 

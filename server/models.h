@@ -14,6 +14,7 @@
 #include <pthread.h>
 
 #include <snug/catalog.h>
+#include <snug/session.h>
 
 #include "server/refusal.h"
 
@@ -31,8 +32,9 @@ typedef struct server_model {
     uint64_t weight_bytes; /* 0: it could not be read */
     uint32_t users;        /* answers, and conversations that are kept */
     bool is_loaded;
-    snug_loaded loaded; /* the one use that the server has of it in the pool */
-    uint64_t used_ns;   /* when it was last used */
+    snug_loaded loaded;    /* the one use that the server has of it in the pool */
+    snug_workbench *bench; /* that all its sessions share: there as long as it is loaded */
+    uint64_t used_ns;      /* when it was last used */
 } server_model;
 
 /*
@@ -77,6 +79,8 @@ bool server_models_find(size_t *index_out, struct server *server, const char *na
 /* Loaded from here on, until it is released. False with the refusal. May take long. */
 bool server_models_take(snug_loaded *loaded_out, struct server *server, size_t index,
                         server_refusal *refusal);
+/* The scratch of its workbench; 0: it is not loaded. The same. */
+uint64_t server_models_bench_bytes(struct server *server, size_t index);
 /* One use is over. Any thread; waits for nobody. */
 void server_models_release(struct server *server, size_t index);
 

@@ -28,10 +28,14 @@ typedef struct server_job {
     struct server_job *next;
 } server_job;
 
-/* What a request that runs holds, and will still take. Told at each token, read by whoever wants to begin. */
+/* What a request that runs holds, and will still take. Told at each token, read by whoever wants to begin.
+ * Beside it stands the scratch of its model's workbench, which all that run have together. */
 typedef struct server_share {
     _Atomic uint64_t held_bytes;
     _Atomic uint64_t growth_bytes;
+    size_t model;
+    uint64_t bench_bytes; /* that its largest chunk takes there */
+    struct server_answer *answer;
     struct server_share *next;
 } server_share;
 
@@ -89,6 +93,8 @@ void server_job_free(server_job *job);
 void server_queue_look(struct server *server);
 
 server_queue_count server_queue_read(struct server *server);
+/* What those that run will still take. */
+uint64_t server_queue_growth(struct server *server);
 
 /* The limit is another: choose again. */
 void server_queue_forget_choices(struct server *server);

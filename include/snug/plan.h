@@ -43,6 +43,10 @@ typedef struct snug_plan_options {
     /* In the ledger now, and given back before the request needs it: by sessions that will have ended, or are
      * kept only as long as there is room. */
     uint64_t leaving_bytes;
+    /* It computes at a workbench that others use, too (snug_workbench_create()), with so much scratch now: of
+     * that only what is missing for the largest chunk of the prompt is added, and no threads. */
+    bool has_workbench;
+    uint64_t workbench_scratch_bytes;
 } snug_plan_options;
 
 typedef enum snug_plan_phase {

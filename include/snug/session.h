@@ -2,9 +2,9 @@
 /*
  * snug/session.h - one timeline of tokens: prefill, decode, generate.
  *
- * A session owns a cache, scratch for its largest prefill chunk, and a pool of threads. All memory is
- * taken when it is made, but for the cache, which grows by tiles of 64 tokens before the tokens are computed.
- * While a token is computed nothing is allocated.
+ * A session owns a cache, and computes at a workbench: a pool of threads, and scratch for its largest prefill
+ * chunk. All memory is taken when it is made, but for the cache, which grows by tiles of 64 tokens before the
+ * tokens are computed. While a token is computed nothing is allocated.
  *
  * Threads: one thread at a time per session.
  */
@@ -20,6 +20,7 @@
 SNUG_BEGIN_DECLS
 
 typedef struct snug_session snug_session;
+typedef struct snug_workbench snug_workbench;
 
 /* --- giving memory back -------------------------------------------------------------------------------- */
 
@@ -84,6 +85,29 @@ typedef void (*snug_pressure_fn)(void *user, const snug_pressure_reading *readin
  */
 typedef uint64_t (*snug_release_fn)(void *user, snug_relief_step step, uint64_t want_bytes);
 
+/* --- what sessions compute with ------------------------------------------------------------------------- */
+
+/* (The options of sessions stand below.) */
+struct snug_session_options;
+
+/*
+ * Threads and scratch for any number of sessions of one model. Those that share one take turns: they are
+ * called as if they were one session, each token or chunk by whichever thread, but for destroying one, which
+ * disturbs no other. Logits are those of the session that computed last; a fork begins without.
+ * Of the options context_tokens, prefill_chunk, threads and logits_rows count: the most that a session may
+ * ask for. Scratch is that of one token until a chunk is computed, then the chunk's, until it is trimmed.
+ * `model` and `memory` must outlive it. Errors: ARGUMENT, OVER_LIMIT, NO_MEMORY.
+ */
+SNUG_API SNUG_MUST_CHECK snug_status snug_workbench_create(snug_workbench **workbench_out,
+                                                           const snug_model *model, snug_memory *memory,
+                                                           const struct snug_session_options *options,
+                                                           snug_error *error);
+SNUG_API void snug_workbench_destroy(snug_workbench *workbench); /* NULL is allowed */
+/* In memory now. Any thread. */
+SNUG_API uint64_t snug_workbench_scratch_bytes(const snug_workbench *workbench);
+/* Back to the scratch of one token; returns the bytes. In turn with the sessions. */
+SNUG_API uint64_t snug_workbench_trim(snug_workbench *workbench);
+
 /* --- a session ----------------------------------------------------------------------------------------- */
 
 #define SNUG_PREFILL_CHUNK_DEFAULT 512
@@ -109,6 +133,7 @@ typedef struct snug_session_options {
     bool keeps_chunk;  /* nor the prefill chunk */
     snug_release_fn on_release; /* may be NULL */
     void *release_user;
+    snug_workbench *workbench; /* shared with others, which must outlive it; NULL: one of its own */
 } snug_session_options;
 
 /* `model` and `memory` must outlive it. Errors: ARGUMENT, OVER_LIMIT, NO_MEMORY, UNSUPPORTED. */

@@ -98,7 +98,7 @@ static void take_out_session(snug_plan_situation *situation, const snug_session 
 {
     const uint64_t bytes[SNUG_MEMORY_USE_COUNT] = {
         [SNUG_MEMORY_KV] = snug_kv_committed_bytes(session->kv),
-        [SNUG_MEMORY_SCRATCH] = session->scratch.committed_bytes,
+        [SNUG_MEMORY_SCRATCH] = session->bench->scratch.committed_bytes,
         [SNUG_MEMORY_TEXT] =
             snug_memory_block_bytes((uint64_t)session->context_tokens * sizeof *session->ids),
     };

@@ -123,17 +123,31 @@ static snug_status read_request(snug_plan *plan, const snug_model *model, const 
     return SNUG_OK;
 }
 
+/* Scratch and threads: its own, or what a workbench has not yet. */
+static void add_workbench(snug_plan *plan, const snug_model *model, const snug_plan_options *options)
+{
+    snug_plan_settings settings = settings_of(plan);
+    const uint64_t there = options->has_workbench ? options->workbench_scratch_bytes : 0;
+    uint64_t scratch;
+
+    if (options->has_workbench && plan->prompt_tokens > 0 && plan->prompt_tokens < settings.prefill_chunk)
+        settings.prefill_chunk = plan->prompt_tokens;
+    scratch = snug_round_up(snug_plan_scratch_bytes(model, &settings, NULL), snug_os_page_bytes());
+    plan->use_bytes[SNUG_MEMORY_SCRATCH] += scratch > there ? scratch - there : 0;
+    if (!options->has_workbench)
+        plan->use_bytes[SNUG_MEMORY_OTHER] += snug_work_estimate_bytes(settings.threads);
+}
+
 /* What the session adds beside its cache, to the uses it is charged to. */
-static void add_session(snug_plan *plan, const snug_model *model, uint32_t id_count)
+static void add_session(snug_plan *plan, const snug_model *model, const snug_plan_options *options)
 {
     const snug_plan_settings settings = settings_of(plan);
-    const uint64_t scratch = snug_plan_scratch_bytes(model, &settings, NULL);
+    const uint32_t id_count = options->id_count ? options->id_count : model->shape.vocabulary;
 
-    plan->use_bytes[SNUG_MEMORY_SCRATCH] += snug_round_up(scratch, snug_os_page_bytes());
+    add_workbench(plan, model, options);
     plan->use_bytes[SNUG_MEMORY_SCRATCH] += snug_sampler_estimate_bytes(id_count);
     plan->use_bytes[SNUG_MEMORY_TEXT] += snug_memory_block_bytes((uint64_t)settings.context_tokens * 4);
     plan->use_bytes[SNUG_MEMORY_OTHER] += snug_memory_block_bytes(SESSION_STRUCT_BYTES);
-    plan->use_bytes[SNUG_MEMORY_OTHER] += snug_work_estimate_bytes(settings.threads);
 }
 
 static uint64_t sum_of(const uint64_t use_bytes[SNUG_MEMORY_USE_COUNT])
@@ -167,7 +181,6 @@ static uint64_t cache_at(const snug_plan *plan, const snug_model *model, uint32_
 snug_status snug_plan_predict(snug_plan *plan, const snug_plan_situation *situation, const snug_model *model,
                               const snug_plan_options *options, snug_error *error)
 {
-    const uint32_t id_count = options->id_count ? options->id_count : model->shape.vocabulary;
     const size_t struct_size = plan->struct_size;
     uint64_t cache_at_end;
 
@@ -179,7 +192,7 @@ snug_status snug_plan_predict(snug_plan *plan, const snug_plan_situation *situat
     memcpy(plan->use_bytes, situation->use_bytes, sizeof plan->use_bytes);
     memcpy(plan->load_use_bytes, situation->use_bytes, sizeof plan->use_bytes);
     plan->load_peak_bytes = plan->fixed_bytes + sum_of(plan->use_bytes);
-    add_session(plan, model, id_count);
+    add_session(plan, model, options);
     plan->use_bytes[SNUG_MEMORY_KV] += cache_at_end;
     plan->peak_bytes = plan->fixed_bytes + sum_of(plan->use_bytes);
     plan->limit_bytes = situation->limit_bytes;

@@ -176,7 +176,8 @@ static snug_status choose_token(generation *g, snug_error *error)
     snug_generate_result *result = g->result;
     uint32_t id;
 
-    SNUG_TRY(snug_sampler_pick(&id, g->sampler, session->logits, session->ids, session->tokens, error));
+    SNUG_TRY(
+        snug_sampler_pick(&id, g->sampler, session->bench->logits, session->ids, session->tokens, error));
     if (is_stop_id(g, id)) {
         result->stop = SNUG_STOP_EOS;
         return SNUG_OK;

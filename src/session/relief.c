@@ -226,9 +226,9 @@ static uint64_t scratch_to_come(const snug_session *session)
 {
     const uint32_t tokens = (uint32_t)snug_min_size(session->pending, session->prefill_chunk);
 
-    if (tokens <= session->scratch_tokens)
+    if (tokens <= session->bench->scratch_tokens)
         return 0;
-    return snug_session_scratch_bytes(session, tokens) - session->scratch.committed_bytes;
+    return snug_session_scratch_bytes(session, tokens) - session->bench->scratch.committed_bytes;
 }
 
 /* In use when the request ends, by the measure of the limit that binds: the user's is for the ledger. */

@@ -10,21 +10,38 @@
 #include "base/status.h"
 #include "plan/plan.h"
 
-static snug_status make_scratch(snug_session *session, const snug_plan_settings *settings, snug_error *error)
+/* One that is lent has room when there is something to compute; of its own it is there from the beginning. */
+static snug_status take_bench(snug_session *session, const snug_plan_settings *settings, snug_workbench *lent,
+                              snug_error *error)
 {
-    SNUG_TRY(snug_arena_init(&session->scratch, session->memory, SNUG_MEMORY_SCRATCH,
-                             snug_session_scratch_bytes(session, settings->prefill_chunk),
-                             "scratch for one prefill chunk", error));
-    SNUG_TRY(snug_session_set_scratch(session, settings->prefill_chunk, error));
-    session->pass.kv = session->kv;
-    session->pass.work = session->work;
+    const snug_session_options options = { .struct_size = sizeof options,
+                                           .context_tokens = settings->context_tokens,
+                                           .prefill_chunk = settings->prefill_chunk,
+                                           .threads = settings->threads,
+                                           .logits_rows = settings->logits_rows };
+
+    session->bench = lent;
+    if (!lent)
+        SNUG_TRY(
+            snug_workbench_create(&session->own_bench, session->model, session->memory, &options, error));
+    else if (lent->model != session->model || settings->prefill_chunk > lent->most_tokens ||
+             settings->logits_rows > lent->logits_rows)
+        SNUG_FAIL(
+            error, SNUG_ERR_ARGUMENT,
+            "the workbench is of another model, or for at most %u tokens and %u rows of logits together",
+            lent->most_tokens, lent->logits_rows);
+    if (session->own_bench) {
+        session->bench = session->own_bench;
+        SNUG_TRY(snug_session_set_scratch(session, settings->prefill_chunk, error));
+    }
+    session->pass.work = session->bench->work;
     session->pass.span_tokens = settings->context_tokens;
     return SNUG_OK;
 }
 
-/* `from`: whose cache the new one shares; NULL: a new cache. */
-static snug_status make_parts(snug_session *session, const snug_plan_settings *settings, snug_session *from,
-                              snug_error *error)
+/* `from`: whose cache the new one shares; NULL: a new cache. `lent`: NULL: a workbench of its own. */
+static snug_status make_parts(snug_session *session, const snug_plan_settings *settings, snug_workbench *lent,
+                              snug_session *from, snug_error *error)
 {
     const snug_kv_options kv = snug_plan_kv_options(settings);
 
@@ -33,17 +50,19 @@ static snug_status make_parts(snug_session *session, const snug_plan_settings *s
                                      "the ids of a conversation", error);
     if (!session->ids)
         return error->status;
-    SNUG_TRY(snug_work_create(&session->work, session->memory, settings->threads, error));
+    SNUG_TRY(take_bench(session, settings, lent, error));
     if (from)
         SNUG_TRY(snug_kv_fork(&session->kv, from->kv, error));
     else
         SNUG_TRY(snug_kv_create(&session->kv, snug_model_kv_shape(session->model), session->memory,
                                 &session->model->kernels, &kv, error));
-    return make_scratch(session, settings, error);
+    session->pass.kv = session->kv;
+    return SNUG_OK;
 }
 
 static snug_status make(snug_session **session_out, const snug_model *model, snug_memory *memory,
-                        const snug_plan_settings *settings, snug_session *from, snug_error *error)
+                        const snug_plan_settings *settings, snug_workbench *lent, snug_session *from,
+                        snug_error *error)
 {
     snug_session *session =
         snug_memory_alloc(memory, SNUG_MEMORY_OTHER, sizeof *session, "the session", error);
@@ -56,7 +75,7 @@ static snug_status make(snug_session **session_out, const snug_model *model, snu
     session->context_tokens = settings->context_tokens;
     session->prefill_chunk = settings->prefill_chunk;
     session->logits_rows = settings->logits_rows;
-    status = make_parts(session, settings, from, error);
+    status = make_parts(session, settings, lent, from, error);
     if (status != SNUG_OK) {
         snug_session_destroy(session);
         return status;
@@ -126,7 +145,7 @@ snug_status snug_session_create(snug_session **session_out, const snug_model *mo
                   snug_checkpoint_path(model->checkpoint));
     SNUG_TRY(snug_plan_resolve(&settings, model, error));
     choose_weight_pages(model, memory, &settings);
-    SNUG_TRY(make(session_out, model, memory, &settings, NULL, error));
+    SNUG_TRY(make(session_out, model, memory, &settings, options ? options->workbench : NULL, NULL, error));
     return adapt(session_out, options, error);
 }
 
@@ -168,7 +187,7 @@ snug_status snug_session_fork(snug_session **session_out, snug_session *from, sn
     const snug_plan_settings settings = {
         .context_tokens = from->context_tokens,
         .prefill_chunk = from->prefill_chunk,
-        .threads = snug_work_threads(from->work),
+        .threads = snug_session_threads(from),
         .logits_rows = from->logits_rows,
     };
     const snug_session_options options = snug_relief_options(from);
@@ -178,15 +197,20 @@ snug_status snug_session_fork(snug_session **session_out, snug_session *from, sn
     *session_out = NULL;
     if (!error)
         error = &own;
-    SNUG_TRY(make(&session, from->model, from->memory, &settings, from, error));
+    SNUG_TRY(make(&session, from->model, from->memory, &settings, from->own_bench ? NULL : from->bench, from,
+                  error));
     SNUG_TRY(adapt(&session, &options, error));
     session->pass.span_tokens = from->pass.span_tokens;
     session->tokens = from->tokens;
     session->pending = from->pending;
     memcpy(session->ids, from->ids, ((size_t)from->tokens + from->pending) * sizeof *from->ids);
-    session->has_logits = from->has_logits;
-    if (from->has_logits)
-        memcpy(session->logits, from->logits, from->model->shape.vocabulary * sizeof *from->logits);
+    /* At one workbench they stay the other's. */
+    session->has_logits = session->own_bench && snug_session_has_logits(from);
+    if (session->has_logits) {
+        memcpy(session->bench->logits, from->bench->logits,
+               from->model->shape.vocabulary * sizeof *from->bench->logits);
+        session->bench->logits_of = session;
+    }
     session->is_unfinished = from->is_unfinished;
     session->unfinished = from->unfinished;
     *session_out = session;
@@ -198,9 +222,8 @@ void snug_session_destroy(snug_session *session)
     if (!session)
         return;
     snug_relief_deinit(session);
-    snug_arena_deinit(&session->scratch);
     snug_kv_destroy(session->kv);
-    snug_work_destroy(session->work);
+    snug_workbench_destroy(session->own_bench);
     snug_memory_free(session->memory, session->ids);
     snug_memory_free(session->memory, session);
 }
@@ -226,13 +249,14 @@ static bool report_logits(snug_session *session, uint32_t first, const snug_eval
 {
     const size_t vocabulary = session->model->shape.vocabulary;
 
+    session->bench->logits_of = NULL;
     for (uint32_t t = first; t < session->pass.tokens; t += session->logits_rows) {
         const uint32_t rows = (uint32_t)snug_min_size(session->logits_rows, session->pass.tokens - t);
 
-        snug_model_logits(session->logits, &session->pass, t, rows);
+        snug_model_logits(session->bench->logits, &session->pass, t, rows);
         for (uint32_t r = 0; r < rows; r++)
             if (!options->on_logits(options->user, session->pass.first_position + t + r,
-                                    session->logits + r * vocabulary))
+                                    session->bench->logits + r * vocabulary))
                 return false;
     }
     return true;
@@ -248,7 +272,7 @@ static void begin_watch(snug_session *session)
         session->model->token_weight_bytes < SHORT_WEIGHT_BYTES && session->pass.tokens < SHORT_TOKENS;
 
     if (session->relief.is_on && (!is_short || session->relief.goes_on != snug_relief_goes_on))
-        snug_work_begin_watch(session->work, session->relief.goes_on, session);
+        snug_work_begin_watch(session->bench->work, session->relief.goes_on, session);
 }
 
 /* Whether what was begun came to its end. If not the `count` tokens from `first` on are not there, but known
@@ -257,7 +281,7 @@ static bool end_watch(snug_session *session, uint32_t first, uint32_t count)
 {
     const uint32_t known = session->tokens + session->pending;
 
-    if (!session->relief.is_on || snug_work_end_watch(session->work))
+    if (!session->relief.is_on || snug_work_end_watch(session->bench->work))
         return true;
     snug_kv_set_tokens(session->kv, first + count); /* in some layers they were written */
     session->tokens = snug_kv_truncate(session->kv, first);
@@ -298,7 +322,8 @@ static snug_status eval_chunk(snug_session *session, uint32_t count, bool is_las
     if (is_last) {
         if (!options || !options->on_logits) /* else they would be told twice */
             begin_watch(session);
-        snug_model_logits(session->logits, pass, count - 1, 1);
+        snug_model_logits(session->bench->logits, pass, count - 1, 1);
+        session->bench->logits_of = session;
         session->has_logits = true;
         if (!end_watch(session, first, count))
             return SNUG_OK;
@@ -438,7 +463,7 @@ snug_status snug_session_convert(snug_session *session, const snug_kv_config *co
     snug_plan_settings settings = {
         .context_tokens = session->context_tokens,
         .prefill_chunk = session->prefill_chunk,
-        .threads = snug_work_threads(session->work),
+        .threads = snug_session_threads(session),
         .logits_rows = session->logits_rows,
         .kv = *config,
     };
@@ -450,7 +475,8 @@ snug_status snug_session_convert(snug_session *session, const snug_kv_config *co
     options = snug_plan_kv_options(&settings);
     SNUG_TRY(snug_kv_create(&kv, snug_model_kv_shape(session->model), session->memory,
                             &session->model->kernels, &options, error));
-    status = snug_kv_convert(kv, session->kv, session->work, session->pass.thread_scratch, error);
+    snug_session_come(session);
+    status = snug_kv_convert(kv, session->kv, session->bench->work, session->pass.thread_scratch, error);
     if (status != SNUG_OK) {
         snug_kv_destroy(kv);
         return status;
@@ -473,9 +499,11 @@ bool snug_session_unfinished(const snug_session *session, snug_unfinished *unfin
 snug_status snug_session_demote(snug_session *session, const snug_kv_target *target, uint64_t *bytes_out,
                                 snug_error *error)
 {
-    const snug_status status = snug_kv_demote_rows(session->kv, target, session->work,
-                                                   session->pass.thread_scratch, bytes_out, error);
+    snug_status status;
 
+    snug_session_come(session);
+    status = snug_kv_demote_rows(session->kv, target, session->bench->work, session->pass.thread_scratch,
+                                 bytes_out, error);
     if (snug_kv_tokens(session->kv) < session->tokens) { /* known all the same: computed again */
         session->pending += session->tokens;
         session->tokens = snug_kv_truncate(session->kv, 0);
@@ -506,7 +534,7 @@ uint32_t snug_session_prefill_chunk(const snug_session *session)
 
 uint32_t snug_session_threads(const snug_session *session)
 {
-    return snug_work_threads(session->work);
+    return snug_work_threads(session->bench->work);
 }
 
 const snug_kv *snug_session_kv(const snug_session *session)
@@ -516,5 +544,5 @@ const snug_kv *snug_session_kv(const snug_session *session)
 
 const float *snug_session_logits(const snug_session *session)
 {
-    return session->has_logits ? session->logits : NULL;
+    return snug_session_has_logits(session) ? session->bench->logits : NULL;
 }

@@ -12,25 +12,26 @@
 #include "os/file.h"
 #include "os/replace.h"
 #include "session/relief.h"
+#include "session/workbench.h"
 
 /*
- * Invariants: tokens <= kv's tokens' capacity; ids[0 .. tokens) are the tokens in the cache; logits are
- * those after the last of them while has_logits. The `pending` ids after those are known, but not computed.
+ * Invariants: tokens <= kv's tokens' capacity; ids[0 .. tokens) are the tokens in the cache; the workbench's
+ * logits are those after the last of them while snug_session_has_logits(). The `pending` ids after those are
+ * known, but not computed.
  */
 struct snug_session {
     const snug_model *model;
     snug_memory *memory;
-    snug_work *work;
+    snug_workbench *bench;
+    snug_workbench *own_bench; /* NULL: it is lent */
     snug_kv *kv;
-    snug_arena scratch; /* the buffers of `pass`, then logits */
     snug_pass pass;
-    float *logits; /* [SNUG_MATMUL_FEW_TOKENS][vocabulary]: the last token's are in the first row */
-    uint32_t *ids; /* [context_tokens] */
+    uint64_t layout; /* of the workbench, that the pass was made for */
+    uint32_t *ids;   /* [context_tokens] */
     uint32_t tokens;
     uint32_t pending;
     uint32_t context_tokens;
-    uint32_t prefill_chunk;  /* at most so many together: what relief left of it */
-    uint32_t scratch_tokens; /* that scratch is laid out for */
+    uint32_t prefill_chunk; /* at most so many together: what relief left of it */
     uint32_t logits_rows;
     bool has_logits;
     bool is_unfinished;         /* an answer was begun and not ended: */
@@ -49,10 +50,15 @@ snug_recompute snug_session_expect(snug_session *session, uint32_t tokens);
 /* Bytes of memory that scratch for so many tokens takes (scratch.c). */
 size_t snug_session_scratch_bytes(const snug_session *session, uint32_t tokens);
 
-/* Lay scratch out for `tokens` tokens together, at most those of its creation; logits stay. Fewer than before
- * give memory back and cannot fail. Errors: OVER_LIMIT, NO_MEMORY: it is as it was. */
+/* snug_workbench_lay_out() of its workbench. */
 SNUG_MUST_CHECK snug_status snug_session_set_scratch(snug_session *session, uint32_t tokens,
                                                      snug_error *error);
+
+/* Before the pass is used: another session may have been at the workbench. */
+void snug_session_come(snug_session *session);
+
+/* They are there, and no other session has written its own over them. */
+bool snug_session_has_logits(const snug_session *session);
 
 /*
  * How many of the pending tokens can be computed together now, at least 1: as many as wanted where there is

@@ -136,16 +136,16 @@ static uint64_t demote(snug_session *session, const snug_ladder_order *order, ui
 /* Scratch beyond what the pending tokens need. */
 static uint64_t release_scratch(snug_session *session, uint64_t *promised_out)
 {
-    const size_t before = session->scratch.committed_bytes;
+    const size_t before = session->bench->scratch.committed_bytes;
     const uint32_t tokens =
         (uint32_t)snug_max_size(1, snug_min_size(session->pending, session->prefill_chunk));
 
-    if (tokens >= session->scratch_tokens)
+    if (tokens >= session->bench->scratch_tokens)
         return 0;
     *promised_out = before - snug_session_scratch_bytes(session, tokens);
     if (snug_session_set_scratch(session, tokens, NULL) != SNUG_OK)
         return 0;
-    return before - session->scratch.committed_bytes;
+    return before - session->bench->scratch.committed_bytes;
 }
 
 uint64_t snug_session_trim(snug_session *session)
@@ -185,8 +185,8 @@ static uint64_t release_slack(snug_session *session, const snug_ladder_order *or
 
 static uint64_t halve_chunk(snug_session *session, uint64_t *promised_out)
 {
-    const size_t before = session->scratch.committed_bytes;
-    const uint32_t half = session->scratch_tokens / 2;
+    const size_t before = session->bench->scratch.committed_bytes;
+    const uint32_t half = session->bench->scratch_tokens / 2;
 
     if (session->relief.keeps_chunk || half < CHUNK_LEAST)
         return 0;
@@ -194,7 +194,7 @@ static uint64_t halve_chunk(snug_session *session, uint64_t *promised_out)
     if (snug_session_set_scratch(session, half, NULL) != SNUG_OK)
         return 0;
     session->prefill_chunk = half;
-    return before - session->scratch.committed_bytes;
+    return before - session->bench->scratch.committed_bytes;
 }
 
 /* What a window would return, where the strategy allows one; *config_out is the cache with it. */
@@ -298,7 +298,7 @@ uint64_t snug_steps_all_bytes(const snug_session *session)
                                    .recent_exact_tokens = EXACT_RECENT_TOKENS };
 
     snug_kv_config window;
-    uint64_t bytes = session->scratch.committed_bytes - snug_session_scratch_bytes(session, 1);
+    uint64_t bytes = session->bench->scratch.committed_bytes - snug_session_scratch_bytes(session, 1);
 
     if (!session->relief.keeps_format)
         bytes += snug_max_size(foresee(session, &floor), foresee_window(&window, session));
@@ -330,7 +330,8 @@ static bool double_chunk(snug_session *session, uint64_t roof)
     const size_t bytes = snug_session_scratch_bytes(session, twice);
 
     if (session->prefill_chunk >= relief->chunk_most ||
-        relief->reading.used_bytes + bytes - snug_min_size(bytes, session->scratch.committed_bytes) > roof)
+        relief->reading.used_bytes + bytes - snug_min_size(bytes, session->bench->scratch.committed_bytes) >
+            roof)
         return false;
     session->prefill_chunk = twice;
     return true;

@@ -356,7 +356,7 @@ static void a_limit_from_the_begin_is_never_passed(void **state)
         snug_status status;
 
         open_session(&h, &options);
-        bare = snug_memory_read_all(r->memory).used_bytes - h.session->scratch.committed_bytes;
+        bare = snug_memory_read_all(r->memory).used_bytes - h.session->bench->scratch.committed_bytes;
         limit = bare + (full - bare) * (uint64_t)part / 20;
         assert_int_equal(snug_memory_set_limits(r->memory, 0, limit), SNUG_OK);
         status = begin(&h);
