@@ -94,9 +94,11 @@ static int measure_not_due(snug_memory *memory)
 
 /* --- a session that adapts beside one that does not --------------------------------------------------- */
 
-#define BLOCKS       60
-#define PAIRS        4
-#define BLOCK_TOKENS 8
+/* Blocks are long beside the time between two samples: that of the other session must not make one due. */
+#define BLOCKS      12
+#define PAIRS       4
+#define BLOCK_US    100000.0
+#define TOKENS_MOST 2048u
 
 static double cpu_us(void)
 {
@@ -111,14 +113,16 @@ typedef struct timing {
     double cpu_us[BLOCKS];
 } timing;
 
-static int run_block(timing *t, size_t block, snug_session *session)
+/* So many tokens from the begin of a conversation. */
+static int run_block(timing *t, size_t block, snug_session *session, uint32_t tokens)
 {
     const double cpu = cpu_us();
     const double wall = now_us();
     snug_error error;
 
-    for (uint32_t i = 0; i < BLOCK_TOKENS; i++) {
-        const uint32_t id = 300 + (uint32_t)(block * BLOCK_TOKENS + i) % 400;
+    (void)snug_session_truncate(session, 0);
+    for (uint32_t i = 0; i < tokens; i++) {
+        const uint32_t id = 300 + i % 400;
 
         if (snug_session_eval(session, &id, 1, NULL, &error) != SNUG_OK) {
             fprintf(stderr, "monitor: %s\n", error.text);
@@ -140,18 +144,32 @@ static double median_ratio(const double *with, const double *without)
     return ratio[BLOCKS / 2];
 }
 
-static double median_token(const double *us)
+/* As many tokens as take BLOCK_US; 0 after an error, which was told. */
+static uint32_t choose_tokens(snug_session *session)
+{
+    timing first = { { 0 }, { 0 } };
+    uint32_t tokens = 8;
+
+    while (tokens < TOKENS_MOST && first.cpu_us[0] < BLOCK_US) {
+        tokens *= 2;
+        if (run_block(&first, 0, session, tokens) != 0)
+            return 0;
+    }
+    return tokens;
+}
+
+static double median_token(const double *us, uint32_t tokens)
 {
     static double sorted[BLOCKS];
 
     memcpy(sorted, us, sizeof sorted);
     qsort(sorted, BLOCKS, sizeof *sorted, compare);
-    return sorted[BLOCKS / 2] / BLOCK_TOKENS;
+    return sorted[BLOCKS / 2] / tokens;
 }
 
 /* Where a session lies in memory changes its speed, too: so each kind is made first as often as last. */
 static int measure_pair(timing *with, timing *without, const snug_model *model, snug_memory *memory,
-                        const snug_session_options *options, bool is_adapting_first)
+                        const snug_session_options *options, bool is_adapting_first, uint32_t *tokens)
 {
     snug_session_options first_options = *options, second_options = *options;
     snug_session *first = NULL, *second = NULL, *adapting, *plain;
@@ -167,9 +185,13 @@ static int measure_pair(timing *with, timing *without, const snug_model *model, 
     }
     adapting = is_adapting_first ? first : second;
     plain = is_adapting_first ? second : first;
+    if (*tokens == 0)
+        *tokens = choose_tokens(plain);
+    if (*tokens == 0)
+        goto out;
     for (size_t i = 0; i < BLOCKS; i++) /* who comes first changes */
-        if (run_block(i % 2 ? with : without, i, i % 2 ? adapting : plain) != 0 ||
-            run_block(i % 2 ? without : with, i, i % 2 ? plain : adapting) != 0)
+        if (run_block(i % 2 ? with : without, i, i % 2 ? adapting : plain, *tokens) != 0 ||
+            run_block(i % 2 ? without : with, i, i % 2 ? plain : adapting, *tokens) != 0)
             goto out;
     status = 0;
 out:
@@ -181,10 +203,11 @@ out:
 static int measure_sessions(snug_memory *memory, const char *folder, uint32_t threads)
 {
     const snug_session_options options = { .struct_size = sizeof options,
-                                           .context_tokens = BLOCKS * BLOCK_TOKENS,
+                                           .context_tokens = TOKENS_MOST,
                                            .threads = threads };
     static timing with, without;
     double wall = 0, cpu = 0;
+    uint32_t tokens = 0;
     snug_model *model;
     snug_error error;
     int status = 0;
@@ -194,14 +217,14 @@ static int measure_sessions(snug_memory *memory, const char *folder, uint32_t th
         return 1;
     }
     for (int pair = 0; pair < PAIRS && status == 0; pair++) {
-        status = measure_pair(&with, &without, model, memory, &options, pair % 2 == 1);
+        status = measure_pair(&with, &without, model, memory, &options, pair % 2 == 1, &tokens);
         wall += median_ratio(with.wall_us, without.wall_us) / PAIRS;
         cpu += median_ratio(with.cpu_us, without.cpu_us) / PAIRS;
     }
     if (status == 0)
         printf(
-            "%d x %d tokens of %s, threads: %u; %.1f us each, adapting %+.2f %%, processor's time %+.2f %%\n",
-            PAIRS, BLOCKS * BLOCK_TOKENS, folder, (unsigned)threads, median_token(without.wall_us),
+            "%d x %u tokens of %s, threads: %u; %.1f us each, adapting %+.2f %%, processor's time %+.2f %%\n",
+            PAIRS * BLOCKS, tokens, folder, (unsigned)threads, median_token(without.wall_us, tokens),
             100 * (wall - 1), 100 * (cpu - 1));
     snug_model_close(model);
     return status;

@@ -24,12 +24,13 @@
 #define GROWTH_PART 64
 
 /* Where a sample is dear, because others keep the kernel's counters busy, and memory is plentiful, the next
- * one comes when this one was no more than 0.2 % of the time; but in time for a limit that is lowered. */
-#define COST_SHARE       500
+ * one comes when this one was no more than 0.1 % of the time; but in time for a limit that is lowered. */
+#define COST_SHARE       1000
 #define INTERVAL_MOST_NS ((uint64_t)50 * 1000 * 1000)
 
-/* The machine's own counter of refaults takes 20 us: only every so many samples. */
-#define HOST_REFAULT_SAMPLES 10
+/* A counter of refaults takes 28 us, with the kernel's tables out of the cache: only every so many samples,
+ * but each time where it is our own and memory is not plentiful. */
+#define REFAULT_SAMPLES 10
 
 struct snug_monitor {
     snug_memory *memory;
@@ -65,10 +66,12 @@ static uint64_t real_clock(void *user)
 static void read_files(snug_monitor *monitor, uint64_t now_ns, uint64_t passes, bool is_resolve_due)
 {
     snug_os_watch *watch = &monitor->watch;
-    const bool with_refaults = passes != monitor->passes_seen &&
-                               (watch->is_refault_own || monitor->samples % HOST_REFAULT_SAMPLES == 0);
+    const bool is_tight = watch->is_refault_own && monitor->reading.level != SNUG_PRESSURE_LOW;
+    const bool with_refaults =
+        passes != monitor->passes_seen && (is_tight || monitor->samples % REFAULT_SAMPLES == 0);
+    const bool with_stalls = snug_thrash_needs_stalls(&monitor->thrash, now_ns);
 
-    if (!is_resolve_due && snug_os_watch_read(watch, with_refaults)) {
+    if (!is_resolve_due && snug_os_watch_read(watch, with_refaults, with_stalls)) {
         if (with_refaults)
             monitor->passes_seen = passes;
         return;

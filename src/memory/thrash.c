@@ -27,12 +27,17 @@ static void step_refaults(snug_thrash *thrash, const snug_thrash_input *input)
     thrash->refaults_from = *input;
 }
 
+bool snug_thrash_needs_stalls(const snug_thrash *thrash, uint64_t now_ns)
+{
+    return !thrash->is_started || now_ns - thrash->stalls_from.now_ns >= SNUG_THRASH_WINDOW_NS;
+}
+
 static void step_stalls(snug_thrash *thrash, const snug_thrash_input *input)
 {
     const uint64_t ns = input->now_ns - thrash->stalls_from.now_ns;
     double us;
 
-    if (ns < SNUG_THRASH_WINDOW_NS)
+    if (!snug_thrash_needs_stalls(thrash, input->now_ns))
         return;
     thrash->stall_share = SNUG_VOTE_NONE;
     if (difference(&us, thrash->stalls_from.stall_us, input->stall_us))

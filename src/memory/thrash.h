@@ -36,6 +36,9 @@ typedef struct snug_thrash {
 } snug_thrash;
 
 /* True while it thrashes. All zero at the begin. */
+/* Whether a step now would use how long threads waited: only once in a window. */
+bool snug_thrash_needs_stalls(const snug_thrash *thrash, uint64_t now_ns);
+
 bool snug_thrash_step(snug_thrash *thrash, const snug_thrash_input *input);
 
 #endif /* SNUG_SRC_MEMORY_THRASH_H */

@@ -121,14 +121,15 @@ static void read_process_and_host(snug_os_watch *watch)
         watch->rlimits = snug_os_rlimits_read();
 }
 
-bool snug_os_watch_read(snug_os_watch *watch, bool with_refaults)
+bool snug_os_watch_read(snug_os_watch *watch, bool with_refaults, bool with_stalls)
 {
     bool is_same = true;
 
     read_process_and_host(watch);
     for (size_t i = 0; i < watch->file_count; i++)
         is_same &= read_level(watch, &watch->files[i]);
-    watch->stall_us = read_stalls(watch->stall_file);
+    if (with_stalls)
+        watch->stall_us = read_stalls(watch->stall_file);
     if (with_refaults)
         watch->refault_bytes = read_refaults(watch->refault_file);
     return is_same;
@@ -209,7 +210,7 @@ void snug_os_watch_resolve(snug_os_watch *watch)
     }
     open_counters(watch);
     watch->rlimits = snug_os_rlimits_read();
-    (void)snug_os_watch_read(watch, true);
+    (void)snug_os_watch_read(watch, true, true);
 }
 
 void snug_os_watch_open(snug_os_watch *watch, const char *root)

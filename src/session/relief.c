@@ -300,8 +300,10 @@ static uint64_t about_to_miss(snug_session *session)
 /* A sample, if one is due. */
 static bool sample(snug_relief *relief)
 {
-    if (!snug_monitor_sample(relief->monitor, &relief->reading))
+    /* A reading is copied only when it is new. */
+    if (!snug_monitor_sample(relief->monitor, NULL))
         return false;
+    (void)snug_monitor_sample(relief->monitor, &relief->reading);
     snug_trend_add(&relief->trend, relief->reading.time_ns, relief->reading.limit_bytes);
     return true;
 }
