@@ -118,7 +118,8 @@ typedef struct snug_session_options {
      * then. */
     uint32_t context_tokens;
     uint32_t prefill_chunk; /* tokens computed together; 0: 512. At most context_tokens is used */
-    uint32_t threads;       /* 0: one per processor */
+    uint32_t
+        threads; /* 0: one per physical core that it may run on and that quotas of control groups pay for */
     uint32_t
         logits_rows;   /* positions whose logits on_logits computes at once, 1 .. 8; 0: 1. Scratch for each */
     snug_kv_config kv; /* AUTO: f16, f32 for a model opened as exact; all tokens */

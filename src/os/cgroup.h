@@ -23,6 +23,8 @@ typedef struct snug_os_cgroup_place {
 /* Our group in the hierarchy that has the memory controller. False when its folder cannot be told;
  * place->version says then what is known. */
 bool snug_os_cgroup_locate(const char *root, snug_os_cgroup_place *place);
+/* The same of another controller, but where the two do not fit together it is not searched. */
+bool snug_os_cgroup_locate_controller(const char *root, const char *controller, snug_os_cgroup_place *place);
 /* Our group in the v2 hierarchy, which on hybrid machines has no memory controller but counts stalls. */
 bool snug_os_cgroup_locate_v2(const char *root, snug_os_cgroup_place *place);
 /* Whether we are still in the group that was located. */

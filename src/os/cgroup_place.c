@@ -36,11 +36,11 @@ static bool copy_text(char *out, size_t capacity, const char *text)
 }
 
 /*
- * Our group from lines "ID:controllers:path". The memory controller belongs to one version at a time: when a
- * v1 line names it, the v2 line does not count, unless that is wanted. Returns the version, 0 when there is
+ * Our group from lines "ID:controllers:path". A controller belongs to one version at a time: when a
+ * v1 line names it, the v2 line does not count. NULL: the v2 line. Returns the version, 0 when there is
  * none.
  */
-static int read_own_group(const char *root, bool wants_v2, char *group_out)
+static int read_own_group(const char *root, const char *controller, char *group_out)
 {
     char path[PATH_BYTES];
     snug_os_lines lines;
@@ -58,7 +58,7 @@ static int read_own_group(const char *root, bool wants_v2, char *group_out)
         if (!group)
             continue;
         *group++ = '\0';
-        is_v1 = !wants_v2 && snug_os_has_word(controllers + 1, ',', "memory");
+        is_v1 = controller && snug_os_has_word(controllers + 1, ',', controller);
         if (!is_v1 && strcmp(line, "0:") != 0)
             continue;
         if (!copy_text(group_out, PATH_BYTES, group))
@@ -100,7 +100,7 @@ static char *next_word(char **at)
 }
 
 /* "36 35 98:0 /root /point options [tags] - type source superoptions": true when it shows the hierarchy. */
-static bool parse_mount(char *line, int version, char **root_out, char **point_out)
+static bool parse_mount(char *line, int version, const char *controller, char **root_out, char **point_out)
 {
     char *behind = strstr(line, " - ");
     char *word[5];
@@ -126,7 +126,7 @@ static bool parse_mount(char *line, int version, char **root_out, char **point_o
     unescape(*point_out);
     if (version == 2)
         return strcmp(type, "cgroup2") == 0;
-    return strcmp(type, "cgroup") == 0 && snug_os_has_word(options, ',', "memory");
+    return strcmp(type, "cgroup") == 0 && snug_os_has_word(options, ',', controller);
 }
 
 /* `group` less the mount's root: "" or "/a/b". NULL when the mount does not show that group. */
@@ -147,7 +147,7 @@ static const char *below_root(const char *group, const char *mount_root)
  * The mount that shows our group with the most levels above it; of equals the last, which covers the others.
  * When none shows it the last mount is taken, for the search, and the result is false.
  */
-static bool choose_mount(const char *root, snug_os_cgroup_place *place)
+static bool choose_mount(const char *root, const char *controller, snug_os_cgroup_place *place)
 {
     char path[PATH_BYTES];
     snug_os_lines lines;
@@ -162,7 +162,7 @@ static bool choose_mount(const char *root, snug_os_cgroup_place *place)
         char *mount_point;
         const char *below;
 
-        if (!parse_mount(line, place->version, &mount_root, &mount_point))
+        if (!parse_mount(line, place->version, controller, &mount_root, &mount_point))
             continue;
         below = below_root(place->group, mount_root);
         if (is_found && (!below || strlen(mount_root) > strlen(place->mount_root)))
@@ -240,10 +240,10 @@ bool snug_os_cgroup_locate(const char *root, snug_os_cgroup_place *place)
     search state;
 
     place->mount_point[0] = '\0';
-    place->version = read_own_group(root, false, place->group);
+    place->version = read_own_group(root, "memory", place->group);
     if (place->version == 0)
         return false;
-    if (choose_mount(root, place))
+    if (choose_mount(root, "memory", place))
         return true;
     if (place->mount_point[0] == '\0')
         return false;
@@ -257,16 +257,21 @@ bool snug_os_cgroup_locate(const char *root, snug_os_cgroup_place *place)
     return true;
 }
 
-bool snug_os_cgroup_locate_v2(const char *root, snug_os_cgroup_place *place)
+bool snug_os_cgroup_locate_controller(const char *root, const char *controller, snug_os_cgroup_place *place)
 {
     place->mount_point[0] = '\0';
-    place->version = read_own_group(root, true, place->group);
-    return place->version == 2 && choose_mount(root, place);
+    place->version = read_own_group(root, controller, place->group);
+    return place->version > 0 && choose_mount(root, controller, place);
+}
+
+bool snug_os_cgroup_locate_v2(const char *root, snug_os_cgroup_place *place)
+{
+    return snug_os_cgroup_locate_controller(root, NULL, place);
 }
 
 bool snug_os_cgroup_is_place(const char *root, const snug_os_cgroup_place *place)
 {
     char group[PATH_BYTES];
 
-    return read_own_group(root, false, group) == place->version && strcmp(group, place->group) == 0;
+    return read_own_group(root, "memory", group) == place->version && strcmp(group, place->group) == 0;
 }

@@ -6,7 +6,6 @@
 
 #include "os/machine.h"
 
-#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -31,17 +30,6 @@ snug_os_reads snug_os_reads_so_far(void)
     if (getrusage(RUSAGE_SELF, &usage) != 0)
         return (snug_os_reads){ 0, 0 };
     return (snug_os_reads){ .blocks = (uint64_t)usage.ru_inblock, .faults = (uint64_t)usage.ru_majflt };
-}
-
-uint32_t snug_os_cpu_count(void)
-{
-    cpu_set_t allowed;
-    long online;
-
-    if (sched_getaffinity(0, sizeof allowed, &allowed) == 0)
-        return (uint32_t)CPU_COUNT(&allowed);
-    online = sysconf(_SC_NPROCESSORS_ONLN); /* machines with more processors than cpu_set_t has bits */
-    return online > 0 ? (uint32_t)online : 1;
 }
 
 void snug_os_cpu_name(char *out, size_t capacity)

@@ -13,7 +13,10 @@
 
 uint64_t snug_os_clock_ns(void); /* monotonic */
 
-uint32_t snug_os_cpu_count(void); /* processors this process may run on */
+/* Threads that can compute at a time: physical cores among the processors that this process may run on, and
+ * no more than the quotas of its control groups pay for; at least 1. Reads a file for each processor. */
+uint32_t snug_os_cpu_count(void);
+uint32_t snug_os_cpu_count_at(const char *root); /* where the processors are this machine's */
 /* "AMD EPYC 9654 96-Core Processor": what the system calls the processor; "unknown" when it does not. */
 void snug_os_cpu_name(char *out, size_t capacity);
 

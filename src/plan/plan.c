@@ -43,6 +43,7 @@ void snug_plan_look(snug_plan_situation *out, const snug_memory *memory, uint64_
 
     memset(out, 0, sizeof *out);
     out->fixed_bytes = GROWTH_BYTES;
+    out->threads = (uint32_t)snug_min_size(snug_os_cpu_count(), SNUG_WORK_THREADS_MAX);
     if (anonymous != SNUG_OS_UNKNOWN && anonymous > used)
         out->fixed_bytes += anonymous - used;
     for (int use = 0; use < SNUG_MEMORY_USE_COUNT; use++)
@@ -95,12 +96,12 @@ static snug_plan_settings settings_of(const snug_plan *plan)
 }
 
 static snug_status read_request(snug_plan *plan, const snug_model *model, const snug_plan_options *options,
-                                snug_error *error)
+                                uint32_t threads, snug_error *error)
 {
     snug_plan_settings settings = {
         .context_tokens = options->context_tokens,
         .prefill_chunk = options->prefill_chunk,
-        .threads = options->threads,
+        .threads = options->threads ? options->threads : threads,
         .logits_rows = options->logits_rows,
         .kv = options->kv,
     };
@@ -186,7 +187,7 @@ snug_status snug_plan_predict(snug_plan *plan, const snug_plan_situation *situat
 
     memset(plan, 0, sizeof *plan);
     plan->struct_size = struct_size;
-    SNUG_TRY(read_request(plan, model, options, error));
+    SNUG_TRY(read_request(plan, model, options, situation->threads, error));
     SNUG_TRY(estimate_cache(&cache_at_end, plan, model, plan->cache_tokens, error));
     plan->fixed_bytes = situation->fixed_bytes;
     memcpy(plan->use_bytes, situation->use_bytes, sizeof plan->use_bytes);

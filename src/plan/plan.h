@@ -35,6 +35,7 @@ size_t snug_plan_scratch_bytes(const snug_model *model, const snug_plan_settings
 typedef struct snug_plan_situation {
     uint64_t fixed_bytes;                      /* outside the ledger, with what is to come there */
     uint64_t use_bytes[SNUG_MEMORY_USE_COUNT]; /* once model and tokenizer are loaded */
+    uint32_t threads;                          /* where the options say none */
     uint64_t limit_bytes;
     char limited_by[128];
     uint64_t machine_limit_bytes; /* without the limit in the options */

@@ -334,7 +334,8 @@ snug_status snug_plan_search_in(snug_plan *plan, const snug_plan_situation *situ
                  .status = SNUG_OK,
                  .error = error,
                  .plan = plan };
-    snug_plan_settings settings = { .context_tokens = options->context_tokens };
+    snug_plan_settings settings = { .context_tokens = options->context_tokens,
+                                    .threads = situation->threads };
     const uint64_t planned = share_of(situation->limit_bytes, s.rules->plan_share);
     const uint64_t most = share_of(situation->limit_bytes, s.rules->warn_share);
     bool is_found;
