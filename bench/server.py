@@ -4,7 +4,7 @@
 
   server.py openai TOOL           the official client (pip install openai) lists, chats, streams, stops, fails
   server.py requests TOOL [N]     N (10,000) short requests over 16 connections: is the resident size where it was?
-  server.py crowd TOOL            64 clients in a control group that fits three conversations (needs root)
+  server.py crowd TOOL            64 clients in the smallest control group that fits three conversations (root)
   server.py first TOOL            from a request to the first streamed byte, against llm-tool generate
   server.py idle TOOL [SECONDS]   processor time of a server that nobody asks
   server.py turns TOOL            four conversations in turns, against one after the other
@@ -153,29 +153,50 @@ def requests(tool, count=10000):
     return server.stop() == 0 and check("where it was, within 1 %", holds)
 
 
-def crowd(tool):
-    """Each client wants a conversation of its own length; the group has room for three of them."""
-    words = ["--answers", "8", "--queue", "40", "--context", "4096", "--kv-bits", "16"]
-    body = {"messages": STORY, "max_tokens": 300, "temperature": 0, "stream": True,
-            "snug": {"repetition_penalty": 0.8}}
-    trial = Server(tool, *words)
-    status, _, answer = trial.ask("/v1/chat/completions", dict(body, stream=False))
-    need = answer["snug"]["predicted_peak_bytes"]
-    base = trial.ask("/api/memory")[2]["used_bytes"]
-    trial.stop()
-    # The reserve of a small group is a part of it; the programs' files are in it, too, but can be dropped.
-    size = int((base + 3.4 * (need - base)) * 1.35) + (4 << 20)
-    group = "/sys/fs/cgroup/memory/snug-crowd"
-    os.makedirs(group, exist_ok=True)
-    with open(group + "/memory.limit_in_bytes", "w") as file:
-        file.write(str(size))
-    server = Server(tool, *words, within=["sh", "-c", f'echo $$ >{group}/cgroup.procs && exec "$@"', "sh"])
-    results = []
-    most = 0
+class Group:
+    """A control group (v1) of so many bytes; what is in it can be read."""
 
-    def client():
+    path = "/sys/fs/cgroup/memory/snug-crowd"
+
+    def __init__(self, size):
+        os.makedirs(self.path, exist_ok=True)
+        with open(self.path + "/memory.limit_in_bytes", "w") as file:
+            file.write(str(size))
+        self.within = ["sh", "-c", f'echo $$ >{self.path}/cgroup.procs && exec "$@"', "sh"]
+
+    def read(self, name, pattern=r"(\d+)"):
+        with open(f"{self.path}/memory.{name}") as file:
+            return int(re.search(pattern, file.read()).group(1))
+
+    def held(self):
+        """What cannot be dropped: anonymous pages, and what the kernel keeps for the group."""
+        return self.read("stat", r"\ntotal_rss (\d+)") + self.read("kmem.usage_in_bytes")
+
+    def remove(self):
+        time.sleep(0.2)
+        os.rmdir(self.path)
+
+
+CROWD_WORDS = ["--answers", "8", "--queue", "40", "--keep", "0", "--context", "4096", "--kv-bits", "16",
+               "--optimization-strategy", "conservative"]
+CROWD_PROMPT = "The dog and the cat went to the park to play with a red ball. " * 90
+
+
+def crowd_run(tool, size, clients):
+    """So many clients at once in a group of that size: what they got, and how far it went."""
+    group = Group(size)
+    try:
+        server = Server(tool, *CROWD_WORDS, within=group.within)
+    except (ValueError, IndexError):
+        group.remove()
+        return None
+    results, most, held = [], 0, 0
+
+    def client(number):
         connection = server.connect()
-        connection.request("POST", "/v1/chat/completions", json.dumps(body))
+        connection.request("POST", "/v1/chat/completions", json.dumps({
+            "messages": [{"role": "user", "content": CROWD_PROMPT + f"Tell me story {number}."}], "stream": True,
+            "max_tokens": 300, "temperature": 0, "snug": {"repetition_penalty": 0.8}}))
         answer = connection.getresponse()
         text = answer.read().decode()
         if answer.status == 200:
@@ -185,28 +206,42 @@ def crowd(tool):
         else:
             results.append(f"{answer.status} {json.loads(text)['error']['code']}")
 
-    threads = [threading.Thread(target=client) for _ in range(64)]
+    threads = [threading.Thread(target=client, args=(number,)) for number in range(clients)]
     for thread in threads:
         thread.start()
     while any(thread.is_alive() for thread in threads):
+        held = max(held, group.held())
         most = max(most, server.ask("/api/memory")[2]["queue"]["running"])
-        time.sleep(0.05)
+        time.sleep(0.01)
     for thread in threads:
         thread.join()
     alive = server.process.poll() is None
-    with open(group + "/memory.oom_control") as file:
-        killed = int(re.search(r"oom_kill (\d+)", file.read()).group(1))
-    with open(group + "/memory.max_usage_in_bytes") as file:
-        peak = int(file.read())
-    summary = {result: results.count(result) for result in sorted(set(results))}
-    print(f"64 clients, one needs {need / 1048576:.2f} MiB (the server alone {base / 1048576:.2f}), group of "
-          f"{size / 1048576:.2f} MiB: {summary}; at most {most} at a time; group's peak {peak / 1048576:.2f} MiB, "
-          f"killed {killed}")
-    code = server.stop()
-    time.sleep(0.2)
-    os.rmdir(group)
-    return check("all answered or refused by type, none cut, nobody killed",
-                 alive and killed == 0 and code == 0 and len(results) == 64 and "CUT" not in summary)
+    run = {"results": results, "most": most, "held": held, "peak": group.read("max_usage_in_bytes"),
+           "failures": group.read("failcnt"), "killed": group.read("oom_control", r"oom_kill (\d+)")}
+    run["ended"] = alive and server.stop() == 0
+    group.remove()
+    return run
+
+
+def crowd(tool):
+    """The edge: the smallest group, to a 64th of a MiB, in which three conversations are written at a time."""
+    low, high = 2 << 20, 64 << 20
+    while high - low > 1 << 14:
+        middle = (low + high) // 2 // 4096 * 4096
+        run = crowd_run(tool, middle, 4)
+        if run and run["most"] >= 3 and run["killed"] == 0:
+            high = middle
+        else:
+            low = middle
+    high += high // 64  # prompts differ by a token or two
+    run = crowd_run(tool, high, 64)
+    summary = {result: run["results"].count(result) for result in sorted(set(run["results"]))}
+    print(f"64 clients in a group of {high / 1048576:.2f} MiB, the smallest that three fit into: {summary}; at most "
+          f"{run['most']} at a time; held at most {run['held'] / 1048576:.2f} MiB "
+          f"({100 * run['held'] / high:.0f} %), the group's peak {run['peak'] / 1048576:.2f} MiB, its limit met "
+          f"{run['failures']} times, killed {run['killed']}")
+    return check("all answered or refused by type, none cut, nobody killed, three at a time", run["ended"] and
+                 run["killed"] == 0 and run["most"] == 3 and len(run["results"]) == 64 and "CUT" not in summary)
 
 
 def first(tool):

@@ -11,6 +11,9 @@ extern web_server web_pages; /* that most tests look at */
 void web_fresh(const char *page);
 /* Sets a field of a form as if it was typed. */
 void web_fill(const char *selector, const char *value);
+/* What the page hands the browser to save comes to window.saved as {name, text} from here on. */
+void web_catch_saved(void);
+
 /* Sends a message in /chat, and waits until its answer has ended. */
 void web_ask(const char *text);
 void web_wait_answered(void);
@@ -29,6 +32,8 @@ void chat_keeps_everything_over_a_reload(void **state);
 void chat_shows_hostile_text_as_text(void **state);
 void chat_shows_errors_with_a_retry(void **state);
 void chat_lists_renames_deletes_and_brings_back(void **state);
+void chat_exports_what_was_said(void **state);
+void chat_is_one_in_two_tabs(void **state);
 void chat_asks_for_the_key_once(void **state);
 void chat_chooses_among_the_models_there_are(void **state);
 void chat_can_be_used_with_keys_alone(void **state);

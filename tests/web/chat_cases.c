@@ -321,6 +321,64 @@ void chat_lists_renames_deletes_and_brings_back(void **state)
     assert_int_equal((int)web_number("return " KEPT ".messages.length"), 4);
 }
 
+static void save_as(const char *label)
+{
+    char script[256];
+
+    json_decref(web_run("window.saved = null;", NULL));
+    web_press(".entry.is-current .icon-button");
+    web_wait("document.querySelector('.menu:popover-open')");
+    snprintf(script, sizeof script,
+             "[...document.querySelectorAll('.menu button')].find((one) => one.textContent.includes('%s'))"
+             ".click();",
+             label);
+    json_decref(web_run(script, NULL));
+    web_wait("window.saved?.name && window.saved?.text");
+}
+
+void chat_exports_what_was_said(void **state)
+{
+    (void)state;
+    web_fresh("/chat");
+    web_ask("Tell me a story about a dog.");
+    web_catch_saved();
+    save_as("JSON");
+    assert_string_equal(web_text("return window.saved.name"), "snug-tell-me-a-story-about-a-dog.json");
+    assert_string_equal(web_text("return window.saved.type"), "application/json");
+    /* All that is kept, and nothing else. */
+    assert_true(web_holds("JSON.stringify(JSON.parse(window.saved.text)) === JSON.stringify(" KEPT ")"));
+    save_as("Markdown");
+    assert_string_equal(web_text("return window.saved.name"), "snug-tell-me-a-story-about-a-dog.md");
+    assert_true(web_holds("window.saved.text.startsWith('# Tell me a story about a dog.\\n')"));
+    assert_true(web_holds(KEPT ".messages.every((message) => window.saved.text.includes(message.text))"));
+}
+
+/* A second tab, in which the other one's conversation is gone on with. */
+void chat_is_one_in_two_tabs(void **state)
+{
+    (void)state;
+    web_fresh("/chat");
+    web_ask("Tell me a story about a dog.");
+    json_decref(web_run("window.other = window.open(location.href);", NULL));
+    web_wait("other.document?.querySelectorAll('.message').length === 2");
+    assert_string_equal(web_text("return other.document.querySelector('#messages').innerText"),
+                        web_text("return document.querySelector('#messages').innerText"));
+    json_decref(web_run("const field = other.document.querySelector('#text'); field.value = 'And then?';"
+                        "field.dispatchEvent(new other.Event('input', {bubbles: true}));"
+                        "other.document.querySelector('#send').click();",
+                        NULL));
+    /* What is said there is seen here, without a reload, and nothing twice. */
+    web_wait("document.querySelectorAll('.message').length === 4 && " KEPT ".messages.length === 4 && " KEPT
+             ".messages[3].state === 'done'");
+    web_wait(KEPT ".messages[3].text.trim() !== '' && " LAST ".querySelector('.message-actions')");
+    assert_int_equal((int)web_number("return document.querySelectorAll('.entry').length"), 1);
+    /* And a question asked here comes behind it. */
+    web_ask("What was his name?");
+    assert_int_equal((int)web_number("return " KEPT ".messages.length"), 6);
+    web_wait("other.document.querySelectorAll('.message').length === 6");
+    json_decref(web_run("other.close();", NULL));
+}
+
 void chat_asks_for_the_key_once(void **state)
 {
     const char *const words[] = { "--model", getenv("MODEL"), "--api-key", "k3y-f0r-us", NULL };

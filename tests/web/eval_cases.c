@@ -52,6 +52,15 @@ void eval_measures_and_compares(void **state)
                   ".textContent)"));
     assert_true(web_number("return document.querySelectorAll('#compared .best').length") >= 1);
 
+    /* What is picked can be saved. */
+    web_catch_saved();
+    web_press("#export");
+    web_wait("window.saved?.name && window.saved?.text");
+    assert_true(web_holds("/^snug-runs-\\d{4}-\\d\\d-\\d\\d\\.json$/.test(window.saved.name)"));
+    assert_true(
+        web_holds("JSON.parse(window.saved.text).runs.map((run) => run.snug.strategy).sort().join() === "
+                  "'aggressive,balanced'"));
+
     /* Kept over a reload; deleted, and brought back. */
     web_reload();
     web_wait("document.querySelectorAll('#runs tbody tr').length === 2");

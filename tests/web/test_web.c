@@ -73,6 +73,16 @@ void web_ask(const char *text)
     web_wait_answered();
 }
 
+void web_catch_saved(void)
+{
+    json_decref(web_run("const make = URL.createObjectURL; window.saved = null;"
+                        "URL.createObjectURL = (blob) => { blob.text().then((text) => { window.saved = "
+                        "{...window.saved, text, type: blob.type}; }); return make.call(URL, blob); };"
+                        "document.addEventListener('click', (e) => { if (e.target.download) { window.saved = "
+                        "{...window.saved, name: e.target.download}; e.preventDefault(); } });",
+                        NULL));
+}
+
 void nothing_broke_the_policy_and_nothing_was_thrown(void **state)
 {
     (void)state;
@@ -121,6 +131,8 @@ int main(int count, char **words)
         cmocka_unit_test(chat_shows_hostile_text_as_text),
         cmocka_unit_test(chat_shows_errors_with_a_retry),
         cmocka_unit_test(chat_lists_renames_deletes_and_brings_back),
+        cmocka_unit_test(chat_exports_what_was_said),
+        cmocka_unit_test(chat_is_one_in_two_tabs),
         cmocka_unit_test(chat_asks_for_the_key_once),
         cmocka_unit_test(chat_chooses_among_the_models_there_are),
         cmocka_unit_test(chat_can_be_used_with_keys_alone),
