@@ -279,10 +279,11 @@ static int try_to_begin(server_answer *answer)
     }
     answer->plan.is_tight = answer->plan.peak_bytes > share_of(answer->plan.limit_bytes, rules->plan_share);
     beside = all_bytes(answer, leaving - kept, growth);
-    answer->predicted_peak_bytes = beside;
     if (server->queue.shares && beside > share_of(answer->plan.limit_bytes, rules->plan_share))
         return 0;
     make_room(answer, leaving, growth, allowed);
+    atomic_store(&answer->predicted_peak_bytes,
+                 beside + server_kept_bytes(server)); /* it goes only if it must */
     server_limit_apply(server);
     return 1;
 }

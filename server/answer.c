@@ -162,15 +162,18 @@ static bool make_session(server_answer *answer)
         .workbench = answer->server->models.model[answer->model].bench,
     };
     snug_error error = { SNUG_OK, "" };
+    uint64_t taken;
 
     if (answer->id_count > profile->context_tokens)
         return server_refuse(&answer->refusal, 400, "context_length_exceeded", "messages",
                              "the prompt has %zu tokens, but the context holds %u: shorten it, or raise the "
                              "context",
                              answer->id_count, profile->context_tokens);
-    answer->session = server_kept_take(answer->server, profile, answer->ids, answer->id_count);
-    if (answer->session)
+    answer->session = server_kept_take(answer->server, profile, answer->ids, answer->id_count, &taken);
+    if (answer->session) { /* what was foreseen beside it, it is itself */
+        atomic_fetch_sub(&answer->predicted_peak_bytes, taken);
         return true;
+    }
     if (snug_session_create(&answer->session, answer->loaded.model, answer->server->options.memory, &options,
                             &error) != SNUG_OK)
         return server_refuse_error(&answer->refusal, &error);

@@ -197,12 +197,13 @@ static bool is_worth_keeping(const snug_session *session, uint32_t common)
 }
 
 snug_session *server_kept_take(struct server *server, const server_profile *profile, const uint32_t *ids,
-                               size_t count)
+                               size_t count, uint64_t *taken_bytes_out)
 {
     server_kept_session **at, *found = NULL;
     snug_session *session = NULL;
     uint32_t common;
 
+    *taken_bytes_out = 0;
     (void)pthread_mutex_lock(&server->kept.lock);
     at = find_best(&server->kept, profile, ids, count, &common);
     if (at)
@@ -216,6 +217,7 @@ snug_session *server_kept_take(struct server *server, const server_profile *prof
         return session;
     }
     session = found->session;
+    *taken_bytes_out = found->bytes;
     server_models_release(server, profile->model); /* the request has a use of its own */
     server_free(found);
     return session;

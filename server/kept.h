@@ -45,10 +45,11 @@ void server_kept_deinit(struct server *server);
 
 /*
  * The session that has the longest beginning in common with these ids, taken out, or a fork of it where what
- * it holds beside that is worth keeping. NULL: none is worth it. With the turn.
+ * it holds beside that is worth keeping. NULL: none is worth it. So many bytes are kept no more. With the
+ * turn.
  */
 snug_session *server_kept_take(struct server *server, const server_profile *profile, const uint32_t *ids,
-                               size_t count);
+                               size_t count, uint64_t *taken_bytes_out);
 
 /* Keep it, or drop it at once where nothing is kept. Takes the session and the use of its model. */
 void server_kept_put(struct server *server, snug_session *session, const server_profile *profile);
