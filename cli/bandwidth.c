@@ -8,14 +8,16 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "cli/system.h"
 
-#define BUFFER_BYTES ((size_t)256 << 20)
-#define LEAST_BYTES  ((size_t)32 << 20)
-#define PASSES       6
-#define THREADS_MAX  256
-#define BLOCK_WORDS  8
+#define BUFFER_BYTES    ((size_t)256 << 20)
+#define LEAST_BYTES     ((size_t)32 << 20)
+#define HUGE_PAGE_BYTES ((size_t)2 << 20)
+#define PASSES          6
+#define THREADS_MAX     256
+#define BLOCK_WORDS     8
 
 typedef struct reader {
     const uint64_t *words;
@@ -53,7 +55,8 @@ static uint64_t read_once(reader *parts, uint32_t threads)
 
 double cli_bandwidth_read(uint32_t threads, uint64_t most_bytes)
 {
-    const size_t bytes = most_bytes < BUFFER_BYTES ? (size_t)most_bytes & ~(size_t)0xfffff : BUFFER_BYTES;
+    const size_t bytes =
+        most_bytes < BUFFER_BYTES ? (size_t)most_bytes & ~(HUGE_PAGE_BYTES - 1) : BUFFER_BYTES;
     reader parts[THREADS_MAX];
     uint64_t best = UINT64_MAX;
     void *buffer;
@@ -62,9 +65,12 @@ double cli_bandwidth_read(uint32_t threads, uint64_t most_bytes)
         return 0;
     if (threads > THREADS_MAX)
         threads = THREADS_MAX;
-    buffer = aligned_alloc(4096, bytes); /* so large that it is a mapping, gone with free() */
+    buffer = aligned_alloc(HUGE_PAGE_BYTES, bytes); /* so large that it is a mapping, gone with free() */
     if (!buffer)
         return 0;
+#ifdef MADV_HUGEPAGE
+    (void)madvise(buffer, bytes, MADV_HUGEPAGE); /* 31 instead of 20 GB/s in the best hour of one machine */
+#endif
     memset(buffer, 1, bytes); /* pages of its own: untouched ones are all the same page */
     for (uint32_t i = 0; i < threads; i++) {
         const size_t words = bytes / sizeof(uint64_t) / threads / BLOCK_WORDS * BLOCK_WORDS;

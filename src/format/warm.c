@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * warm.c - see the header. A piece at a time, so that it can be told to stop: pages that are in memory are
- * mapped at some 100 GB/s where they are huge, and 20 where they are small.
+ * warm.c - see the header. A piece at a time, so that it can be told to stop.
  */
 #include "format/warm.h"
 

@@ -21,8 +21,9 @@ typedef struct snug_work snug_work;
 #define SNUG_WORK_THREADS_MAX 1024
 
 /*
- * `threads` includes the caller; 0: as many as there are processors for this process. Charges the ledger with
- * snug_work_estimate_bytes(). Errors: ARGUMENT (above SNUG_WORK_THREADS_MAX), OVER_LIMIT, NO_MEMORY.
+ * `threads` includes the caller; 0: one for each core that this process may use (snug_os_cpu_count()).
+ * Charges the ledger with snug_work_estimate_bytes(). Errors: ARGUMENT (above SNUG_WORK_THREADS_MAX),
+ * OVER_LIMIT, NO_MEMORY.
  */
 SNUG_MUST_CHECK snug_status snug_work_create(snug_work **out, snug_memory *memory, uint32_t threads,
                                              snug_error *error);
