@@ -125,8 +125,8 @@ typedef struct snug_session_options {
     snug_kv_config kv; /* AUTO: f16, f32 for a model opened as exact; all tokens */
     /*
      * When memory is short, give some back step by step (snug_relief_step) and go on: by the strategy's
-     * rules, while tokens are computed, at most 20 ms after the kernel or the ledger shows it; limits
-     * follow the machine. Costs 20 KiB and some twenty descriptors.
+     * rules, while tokens are computed, at most 20 ms after the kernel or the ledger shows it (50 ms while
+     * pressure is low); limits follow the machine. Costs 20 KiB and some twenty descriptors.
      */
     bool adapt;
     snug_strategy strategy;
