@@ -465,6 +465,11 @@ void snug_checkpoint_will_need(const snug_weight *rows)
     snug_os_map_will_need(rows->bias, scale_bytes);
 }
 
+void snug_checkpoint_was_used(const snug_weight *rows)
+{
+    snug_os_map_unmap(rows->data, rows->rows * rows->row_bytes);
+}
+
 /* Pages that may be waited for one by one before they are asked for again. */
 #define WAITED_MOST 16
 

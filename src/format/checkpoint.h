@@ -91,6 +91,8 @@ void snug_checkpoint_in_huge_pages(const snug_checkpoint *checkpoint);
 void snug_checkpoint_warm(snug_checkpoint *checkpoint);
 /* These rows of a matrix are multiplied by soon: the system begins to read what is not in memory. */
 void snug_checkpoint_will_need(const snug_weight *rows);
+/* These rows were used, and are not soon again: the kernel finds them unmapped when it wants room. */
+void snug_checkpoint_was_used(const snug_weight *rows);
 
 /*
  * Whether that was of use: what is in memory already need not be asked for, but only the kernel knows what

@@ -102,6 +102,17 @@ void snug_os_map_will_need(const void *at, size_t bytes)
         (void)madvise((void *)begin, end - begin, MADV_WILLNEED);
 }
 
+/* Only pages that lie inside the range: the neighbours' may be in use. */
+void snug_os_map_unmap(const void *at, size_t bytes)
+{
+    uintptr_t page = snug_os_page_bytes();
+    uintptr_t begin = snug_round_up((uintptr_t)at, page);
+    uintptr_t end = ((uintptr_t)at + bytes) & ~(page - 1);
+
+    if (end > begin)
+        (void)madvise((void *)begin, end - begin, MADV_DONTNEED);
+}
+
 bool snug_os_map_populate(const void *at, size_t bytes)
 {
     uintptr_t page = snug_os_page_bytes();

@@ -23,6 +23,8 @@ void snug_os_map_close(snug_os_map *map); /* an all-zero map is allowed */
 
 /* Advice about part of a map; rounded to pages, errors ignored: it is advice. */
 void snug_os_map_will_need(const void *at, size_t bytes);
+/* This process is done with it for now: its pages are no longer mapped, but stay in the page cache. */
+void snug_os_map_unmap(const void *at, size_t bytes);
 void snug_os_map_dont_need(const void *at, size_t bytes);
 /* Whether a page that is read brings those around it along, as is usual. */
 void snug_os_map_read_around(const snug_os_map *map, bool is_wanted);

@@ -8,6 +8,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -19,6 +20,7 @@
 
 #include "os/thread.h"
 #include "session/session.h"
+#include "tests/support/sanitizer.h"
 
 #define MODEL   SNUG_SOURCE_FOLDER "/models/mini"
 #define THREADS 2
@@ -137,6 +139,49 @@ static void windows_end_where_weights_are_in_memory(void **state)
     session->pass.reading.blocks--;
     snug_read_watch_end(&session->pass.reading, true);
     assert_true(snug_read_watch_asks(&session->pass.reading));
+    snug_session_destroy(session);
+    snug_model_close(model);
+    snug_memory_destroy(memory);
+}
+
+/* Of files, in this process; by the kernel. */
+static uint64_t mapped_resident_bytes(void)
+{
+    FILE *status = fopen("/proc/self/status", "r");
+    unsigned long long kib = 0;
+    char line[256];
+
+    assert_non_null(status);
+    while (fgets(line, sizeof line, status))
+        if (sscanf(line, "RssFile: %llu", &kib) == 1)
+            break;
+    (void)fclose(status);
+    return kib << 10;
+}
+
+/* Once they were used: they stay in the page cache, but the process no longer counts as holding them. */
+static void windows_are_unmapped_behind_the_product(void **state)
+{
+    const snug_session_options options = { .struct_size = sizeof options, .threads = THREADS };
+    snug_memory *memory;
+    snug_model *model;
+    snug_session *session;
+    uint64_t before, in_memory;
+
+    (void)state;
+    TEST_SKIP_UNDER_SANITIZERS();
+    assert_int_equal(snug_memory_create(&memory, NULL), SNUG_OK);
+    assert_int_equal(snug_model_open(&model, memory, MODEL, NULL, NULL), SNUG_OK);
+    assert_int_equal(snug_session_create(&session, model, memory, &options, NULL), SNUG_OK);
+    snug_checkpoint_read_around(model->checkpoint, false);
+    model->reading_bytes = 1 << 20;
+    before = mapped_resident_bytes();
+    assert_int_equal(snug_session_eval(session, (uint32_t[]){ 7 }, 1, NULL, NULL), SNUG_OK);
+    in_memory = snug_model_resident_bytes(model);
+    printf("of %llu KiB in memory %llu more are mapped\n", (unsigned long long)in_memory >> 10,
+           (unsigned long long)(mapped_resident_bytes() - before) >> 10);
+    assert_true(in_memory >= layer_bytes(model));
+    assert_true(mapped_resident_bytes() < before + layer_bytes(model) / 2);
     snug_session_destroy(session);
     snug_model_close(model);
     snug_memory_destroy(memory);
@@ -277,6 +322,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(windows_end_where_weights_are_in_memory),
         cmocka_unit_test(windows_change_no_bit),
+        cmocka_unit_test(windows_are_unmapped_behind_the_product),
         cmocka_unit_test(weights_that_stay_may_lie_in_huge_pages),
         cmocka_unit_test(weights_are_read_ahead_once),
         cmocka_unit_test(reading_ahead_ends_with_the_model),

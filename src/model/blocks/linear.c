@@ -96,6 +96,14 @@ static void fetch_rows(const snug_weight *weight, size_t first_row, size_t rows)
     snug_checkpoint_will_need(&fetched);
 }
 
+/* What is mapped counts when the kernel chooses whom to kill, and takes longer to be dropped. */
+static void let_rows_go(const snug_weight *weight, size_t first_row, size_t rows)
+{
+    const snug_weight used = snug_weight_rows(weight, (uint32_t)first_row, (uint32_t)rows);
+
+    snug_checkpoint_was_used(&used);
+}
+
 static void run_windows(const linear_job *job, const snug_linear *linear, size_t first_row, size_t end_row,
                         uint32_t worker)
 {
@@ -112,6 +120,7 @@ static void run_windows(const linear_job *job, const snug_linear *linear, size_t
         if (next_rows > 0)
             fetch_rows(weight, next, next_rows);
         run_rows(job, linear, first_row, rows, worker);
+        let_rows_go(weight, first_row, rows);
         first_row = next;
         rows = next_rows;
     }
