@@ -178,7 +178,9 @@ static void what_was_planned_to_fit_needs_no_relief(void **state)
             rig_close(&r);
         }
     }
-    assert_true(made > tight && tight > 0);
+    assert_true(made > tight);
+    /* A sanitizer's own memory is beside what is planned here nearly all of the limit: no plan is tight. */
+    assert_true(tight > 0 || TEST_UNDER_ASAN || TEST_UNDER_TSAN);
 }
 
 static void what_is_set_is_obeyed_now_and_later(void **state)
