@@ -498,8 +498,11 @@ static void write_answer(server_answer *answer)
         }
         is_ready = server_fall(answer);
     } while (is_ready);
-    if (answer->has_last_event && answer->refusal.status)
-        server_answer_relief(answer, &(server_relief){ .event = answer->last_event });
+    if (answer->has_last_event && answer->refusal.status) {
+        const server_relief relief = { .event = answer->last_event };
+
+        server_answer_relief(answer, &relief);
+    }
 }
 
 static void finish(server_answer *answer)

@@ -138,6 +138,10 @@ static void what_was_planned_to_fit_needs_no_relief(void **state)
     uint32_t prompt[600], made = 0, tight = 0;
 
     (void)state;
+    if (TEST_UNDER_TSAN) {
+        printf("SKIPPED: fifty conversations take many minutes there, on one thread\n");
+        skip();
+    }
     for (size_t i = 0; i < SNUG_COUNT(prompt); i++)
         prompt[i] = 10 + (uint32_t)i % 90;
     for (size_t i = 0; i < 3; i++) {
@@ -180,7 +184,7 @@ static void what_was_planned_to_fit_needs_no_relief(void **state)
     }
     assert_true(made > tight);
     /* A sanitizer's own memory is beside what is planned here nearly all of the limit: no plan is tight. */
-    assert_true(tight > 0 || TEST_UNDER_ASAN || TEST_UNDER_TSAN);
+    assert_true(tight > 0 || TEST_UNDER_ASAN);
 }
 
 static void what_is_set_is_obeyed_now_and_later(void **state)
