@@ -56,6 +56,7 @@ json_t *server_memory_json(struct server *server)
     uint64_t peak = snug_memory_measured_peak(server->options.memory);
     const uint64_t ledger_peak = snug_memory_read_all(server->options.memory).peak_bytes;
     snug_memory_state state;
+    uint64_t predicted;
     uint64_t limit;
     double usage;
 
@@ -66,10 +67,10 @@ json_t *server_memory_json(struct server *server)
         peak = state.own_bytes;
     limit = limit_of(server, &state);
     usage = state.usage > 0 ? state.usage : 0;
+    predicted = state.own_bytes + server_queue_growth(server);
     return json_pack("{s:o,s:I,s:I,s:I,s:o,s:o,s:o,s:s,s:s,s:f,s:[f,f,f],s:s,s:I,s:I,s:o,s:o}", "limit_bytes",
                      server_json_bytes(limit), "used_bytes", (json_int_t)state.own_bytes, "peak_bytes",
-                     (json_int_t)peak, "predicted_bytes",
-                     (json_int_t)(state.own_bytes + server_queue_growth(server)), "headroom_bytes",
+                     (json_int_t)peak, "predicted_bytes", (json_int_t)predicted, "headroom_bytes",
                      server_json_bytes(limit >= SNUG_MEMORY_NO_LIMIT ? limit
                                        : limit > state.own_bytes     ? limit - state.own_bytes
                                                                      : 0),
