@@ -29,6 +29,7 @@
 
 #include "tests/os/tree.h"
 #include "tests/support/sanitizer.h"
+#include "tests/support/write.h"
 
 #define GROUPS "/sys/fs/cgroup/memory"
 #define MINI   SNUG_SOURCE_FOLDER "/models/mini"
@@ -63,28 +64,6 @@ typedef struct rig {
 } rig;
 
 /* --- files ---------------------------------------------------------------------------------------------- */
-
-static bool write_text(const char *folder, const char *name, const char *text)
-{
-    char path[256];
-    FILE *file;
-    bool is_written;
-
-    snprintf(path, sizeof path, "%s/%s", folder, name);
-    file = fopen(path, "w");
-    if (!file)
-        return false;
-    is_written = fputs(text, file) >= 0;
-    return fclose(file) == 0 && is_written;
-}
-
-static bool write_number(const char *folder, const char *name, uint64_t number)
-{
-    char text[32];
-
-    snprintf(text, sizeof text, "%llu", (unsigned long long)number);
-    return write_text(folder, name, text);
-}
 
 /* The number behind `key`, or the first one of the file. */
 static uint64_t read_number(const char *path, const char *key)
@@ -260,8 +239,8 @@ static void play(told *out, const rig *r)
     snug_status status = talk_open(&t, r->kept, &error);
 
     for (int round = 0; round < ROUNDS && status == SNUG_OK; round++) {
-        if (round == 1 && (!write_number(r->group, "memory.limit_in_bytes", LIMIT) ||
-                           !write_number(r->group, "memory.max_usage_in_bytes", 0)))
+        if (round == 1 && (!test_write_number(r->group, "memory.limit_in_bytes", LIMIT) ||
+                           !test_write_number(r->group, "memory.max_usage_in_bytes", 0)))
             status = SNUG_ERR_IO;
         if (status == SNUG_OK)
             status = play_round(out, r, &t, round, &error);
@@ -276,7 +255,7 @@ static _Noreturn void be_child(const rig *r)
     static told out;
     FILE *file;
 
-    if (!write_number(r->group, "cgroup.procs", (uint64_t)getpid()))
+    if (!test_write_number(r->group, "cgroup.procs", (uint64_t)getpid()))
         _exit(3);
     play(&out, r);
     file = fopen(r->report, "wb");
@@ -338,7 +317,7 @@ static bool make_group(rig *r)
 
 static void remove_group(const rig *r)
 {
-    (void)write_number(r->group, "memory.force_empty", 0);
+    (void)test_write_number(r->group, "memory.force_empty", 0);
     assert_int_equal(rmdir(r->group), 0);
 }
 
@@ -362,7 +341,7 @@ static void stays_within_a_limit_and_loses_nothing(void **state)
     snprintf(r.kept, sizeof r.kept, "%s/kept", r.folder.root);
     copy_base(&r);
     read_questions(&r);
-    assert_true(write_number(r.group, "memory.limit_in_bytes", FIRST_LIMIT));
+    assert_true(test_write_number(r.group, "memory.limit_in_bytes", FIRST_LIMIT));
     child = fork();
     if (child == 0)
         be_child(&r);

@@ -25,6 +25,7 @@
 #include "tests/memory/kernel.h"
 #include "tests/os/tree.h"
 #include "tests/support/heap_count.h"
+#include "tests/support/write.h"
 
 #define MIB ((uint64_t)1 << 20)
 #define GIB ((uint64_t)1 << 30)
@@ -470,20 +471,6 @@ static void watches_this_machine(void **state)
 
 /* --- a real group --------------------------------------------------------------------------------------- */
 
-static bool write_text(const char *folder, const char *name, unsigned long long value)
-{
-    char path[512];
-    FILE *file;
-    bool is_written;
-
-    snprintf(path, sizeof path, "%s/%s", folder, name);
-    file = fopen(path, "w");
-    if (!file)
-        return false;
-    is_written = fprintf(file, "%llu\n", value) > 0;
-    return fclose(file) == 0 && is_written;
-}
-
 /* In the child: 0, or what was wrong. */
 static int follow_a_real_group(const char *folder, const char *other)
 {
@@ -497,7 +484,7 @@ static int follow_a_real_group(const char *folder, const char *other)
     char *pages = malloc(100 * MIB);
     size_t i;
 
-    if (!pages || !write_text(folder, "cgroup.procs", (unsigned long long)getpid()) ||
+    if (!pages || !test_write_number(folder, "cgroup.procs", (uint64_t)getpid()) ||
         snug_memory_create(&memory, NULL) != SNUG_OK ||
         snug_monitor_create(&monitor, memory, &options, NULL) != SNUG_OK)
         return 1;
@@ -511,12 +498,12 @@ static int follow_a_real_group(const char *folder, const char *other)
     if (now.container_vote < 100.0 / (256 - 16) || now.level != SNUG_PRESSURE_LOW + (now.usage >= 0.5))
         return 3;
     /* The limit is lowered while we run: seen by the next sample. */
-    if (!write_text(folder, "memory.limit_in_bytes", 144 * MIB) || !snug_monitor_sample(monitor, &now))
+    if (!test_write_number(folder, "memory.limit_in_bytes", 144 * MIB) || !snug_monitor_sample(monitor, &now))
         return 4;
     if (now.container_vote < 100.0 / (144 - 9) || now.level < SNUG_PRESSURE_HIGH)
         return 5;
     /* We are moved, and the old group is removed: its files fail, and the new one is found at once. */
-    if (!write_text(other, "cgroup.procs", (unsigned long long)getpid()) || rmdir(folder) != 0)
+    if (!test_write_number(other, "cgroup.procs", (uint64_t)getpid()) || rmdir(folder) != 0)
         return 6;
     (void)snug_monitor_sample(monitor, &now);
     if (strstr(now.binding_text, strrchr(other, '/')) == NULL)
@@ -541,8 +528,8 @@ static void follows_a_real_group(void **state)
             "skipped: no version 1 memory group can be made here, or a sanitizer takes memory of its own\n");
         skip();
     }
-    if (mkdir(other, 0755) == 0 && write_text(folder, "memory.limit_in_bytes", 256 * MIB) &&
-        write_text(other, "memory.limit_in_bytes", 300 * MIB)) {
+    if (mkdir(other, 0755) == 0 && test_write_number(folder, "memory.limit_in_bytes", 256 * MIB) &&
+        test_write_number(other, "memory.limit_in_bytes", 300 * MIB)) {
         child = fork();
         if (child == 0)
             _exit(follow_a_real_group(folder, other));

@@ -26,21 +26,6 @@
     "24 1 0:22 / /proc rw,relatime - proc proc rw\n"                                                         \
     "31 23 0:28 / /sys/fs/cgroup rw,nosuid shared:9 - cgroup2 cgroup2 rw,nsdelegate\n"
 
-static int set_up(void **state)
-{
-    static tree fixture;
-
-    tree_create(&fixture);
-    *state = &fixture;
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    tree_remove(*state);
-    return 0;
-}
-
 static snug_os_cgroups read_tree(const tree *fixture)
 {
     snug_os_cgroups groups;
@@ -488,7 +473,7 @@ static void agrees_with_a_real_group(void **state)
     assert_int_equal(WEXITSTATUS(result), 0);
 }
 
-#define TREE_TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define TREE_TEST(name) cmocka_unit_test_setup_teardown(name, tree_set_up, tree_tear_down)
 
 int main(void)
 {

@@ -20,24 +20,10 @@
 
 #include "os/machine.h"
 #include "tests/os/tree.h"
+#include "tests/support/write.h"
 
 #define MOUNTS_V2 "30 25 0:26 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n"
 #define MOUNTS_V1 "33 25 0:29 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu,cpuacct\n"
-
-static int set_up(void **state)
-{
-    static tree fixture;
-
-    tree_create(&fixture);
-    *state = &fixture;
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    tree_remove(*state);
-    return 0;
-}
 
 /* Processors that this process may run on. */
 static uint32_t allowed_count(void)
@@ -144,20 +130,6 @@ static void obeys_the_affinity_mask(void **state)
     assert_true(snug_os_cpu_count() >= 1 && snug_os_cpu_count() <= allowed_count());
 }
 
-static bool write_file(const char *folder, const char *name, const char *text)
-{
-    char path[512];
-    FILE *file;
-    bool is_written;
-
-    snprintf(path, sizeof path, "%s/%s", folder, name);
-    file = fopen(path, "w");
-    if (!file)
-        return false;
-    is_written = fputs(text, file) >= 0;
-    return fclose(file) == 0 && is_written;
-}
-
 /* What a process counts that is in a group of a quota of half a processor; 0 where it could not get there. */
 static int count_inside(const char *folder)
 {
@@ -166,7 +138,7 @@ static int count_inside(const char *folder)
 
     assert_true(child >= 0);
     if (child == 0)
-        _exit(write_file(folder, "cgroup.procs", "0") ? (int)snug_os_cpu_count() : 0);
+        _exit(test_write(folder, "cgroup.procs", "0") ? (int)snug_os_cpu_count() : 0);
     assert_int_equal(waitpid(child, &status, 0), child);
     return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
@@ -183,8 +155,8 @@ static void a_real_quota_counts(void **state)
         snprintf(folder, sizeof folder, "%s/snug-test-cores-%d", mounts[i], (int)getpid());
         if (mkdir(folder, 0755) != 0)
             continue;
-        if (i == 0 ? write_file(folder, "cpu.cfs_quota_us", "50000")
-                   : write_file(folder, "cpu.max", "50000 100000"))
+        if (i == 0 ? test_write(folder, "cpu.cfs_quota_us", "50000")
+                   : test_write(folder, "cpu.max", "50000 100000"))
             count = count_inside(folder);
         (void)rmdir(folder);
     }
@@ -195,7 +167,7 @@ static void a_real_quota_counts(void **state)
     assert_int_equal(count, 1);
 }
 
-#define TREE_TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define TREE_TEST(name) cmocka_unit_test_setup_teardown(name, tree_set_up, tree_tear_down)
 
 int main(void)
 {

@@ -19,21 +19,6 @@
 #include "os/file.h"
 #include "tests/os/tree.h"
 
-static int set_up(void **state)
-{
-    static tree fixture;
-
-    tree_create(&fixture);
-    *state = &fixture;
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    tree_remove(*state);
-    return 0;
-}
-
 static const char *path_in(const tree *fixture, const char *name)
 {
     static char path[2 * TREE_PATH_BYTES];
@@ -242,7 +227,7 @@ static void lists_names_with_both_ends(void **state)
     assert_false(snug_os_list_folder(path_in(*state, "absent"), "", "", visit, &all));
 }
 
-#define TREE_TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define TREE_TEST(name) cmocka_unit_test_setup_teardown(name, tree_set_up, tree_tear_down)
 
 int main(void)
 {

@@ -67,3 +67,18 @@ void tree_remove(tree *made)
 {
     assert_int_equal(nftw(made->root, remove_one, 16, FTW_DEPTH | FTW_PHYS), 0);
 }
+
+int tree_set_up(void **state)
+{
+    static tree fixture;
+
+    tree_create(&fixture);
+    *state = &fixture;
+    return 0;
+}
+
+int tree_tear_down(void **state)
+{
+    tree_remove(*state);
+    return 0;
+}

@@ -18,4 +18,8 @@ void tree_write(const tree *made, const char *path, const char *text);
 void tree_make_folder(const tree *made, const char *path);
 void tree_remove(tree *made);
 
+/* A test's set-up and tear-down: *state is an empty tree. */
+int tree_set_up(void **state);
+int tree_tear_down(void **state);
+
 #endif /* SNUG_TESTS_OS_TREE_H */
