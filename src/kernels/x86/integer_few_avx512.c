@@ -19,6 +19,7 @@
 #include "kernels/simd/avx512.h"
 #include "kernels/x86/integer_wide.h"
 
+#include "kernels/body/integer_few_types.inc"
 #include "kernels/body/integer_input.inc"
 
 enum {
@@ -315,28 +316,6 @@ KERNEL_INLINE void few_row(const snug_matmul_task *task, size_t row, const size_
     for (size_t token = 0; token < tokens; token++)
         task->out[token * task->out_stride + row] = sum_of_total(totals[token], form);
 }
-
-/* X(TYPE, name, run, has a minimum) */
-#define FEW_TYPES(X)                                                                                         \
-    X(Q4_0, "q4_0", 32, 0)                                                                                   \
-    X(Q4_1, "q4_1", 32, 1)                                                                                   \
-    X(Q5_0, "q5_0", 32, 0)                                                                                   \
-    X(Q5_1, "q5_1", 32, 1)                                                                                   \
-    X(Q8_0, "q8_0", 32, 0)                                                                                   \
-    X(Q2_K, "q2_k", 16, 1)                                                                                   \
-    X(Q3_K, "q3_k", 16, 0)                                                                                   \
-    X(Q4_K, "q4_k", 32, 1)                                                                                   \
-    X(Q5_K, "q5_k", 32, 1)                                                                                   \
-    X(Q6_K, "q6_k", 16, 0)                                                                                   \
-    X(IQ4_NL, "iq4_nl", 32, 0)                                                                               \
-    X(IQ4_XS, "iq4_xs", 32, 0)                                                                               \
-    X(MXFP4, "mxfp4", 32, 0)                                                                                 \
-    X(AFFINE2, "affine2", 32, 1)                                                                             \
-    X(AFFINE3, "affine3", 32, 1)                                                                             \
-    X(AFFINE4, "affine4", 32, 1)                                                                             \
-    X(AFFINE5, "affine5", 32, 1)                                                                             \
-    X(AFFINE6, "affine6", 32, 1)                                                                             \
-    X(AFFINE8, "affine8", 32, 1)
 
 #define RUN(TYPE, name, run, has_minimum)                                                                    \
     static void few_##TYPE(const snug_matmul_task *task)                                                     \
