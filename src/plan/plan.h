@@ -23,6 +23,9 @@ typedef struct snug_plan_settings {
 SNUG_MUST_CHECK snug_status snug_plan_resolve(snug_plan_settings *settings, const snug_model *model,
                                               snug_error *error);
 
+/* A request for a session with these settings, and nothing else set. */
+snug_plan_options snug_plan_options_of(const snug_plan_settings *settings);
+
 /* The cache of a session with these settings. */
 snug_kv_options snug_plan_kv_options(const snug_plan_settings *settings);
 

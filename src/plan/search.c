@@ -373,14 +373,7 @@ snug_status snug_plan_search(snug_plan *plan_out, const snug_model *model, const
 snug_status snug_plan_choose(snug_plan_settings *settings, const snug_model *model, const snug_memory *memory,
                              snug_strategy strategy, snug_plan *plan_out, snug_error *error)
 {
-    const snug_plan_options options = {
-        .struct_size = sizeof options,
-        .context_tokens = settings->context_tokens,
-        .prefill_chunk = settings->prefill_chunk,
-        .threads = settings->threads,
-        .kv = settings->kv,
-        .logits_rows = settings->logits_rows,
-    };
+    const snug_plan_options options = snug_plan_options_of(settings);
 
     plan_out->struct_size = sizeof *plan_out;
     SNUG_TRY(snug_plan_search(plan_out, model, memory, 0, &options, strategy, error));

@@ -45,6 +45,18 @@ snug_status snug_plan_resolve(snug_plan_settings *settings, const snug_model *mo
     return SNUG_OK;
 }
 
+snug_plan_options snug_plan_options_of(const snug_plan_settings *settings)
+{
+    return (snug_plan_options){
+        .struct_size = sizeof(snug_plan_options),
+        .context_tokens = settings->context_tokens,
+        .prefill_chunk = settings->prefill_chunk,
+        .threads = settings->threads,
+        .kv = settings->kv,
+        .logits_rows = settings->logits_rows,
+    };
+}
+
 snug_kv_options snug_plan_kv_options(const snug_plan_settings *settings)
 {
     return (snug_kv_options){

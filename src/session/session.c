@@ -116,14 +116,7 @@ static snug_plan_settings settings_of(const snug_session_options *options)
 static void choose_weight_pages(const snug_model *model, const snug_memory *memory,
                                 const snug_plan_settings *settings)
 {
-    const snug_plan_options options = {
-        .struct_size = sizeof options,
-        .context_tokens = settings->context_tokens,
-        .prefill_chunk = settings->prefill_chunk,
-        .threads = settings->threads,
-        .kv = settings->kv,
-        .logits_rows = settings->logits_rows,
-    };
+    const snug_plan_options options = snug_plan_options_of(settings);
     snug_plan plan = { .struct_size = sizeof plan };
 
     if (model->reading_bytes == SNUG_MEMORY_NO_LIMIT &&
