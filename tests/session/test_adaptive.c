@@ -182,9 +182,9 @@ static void what_was_planned_to_fit_needs_no_relief(void **state)
             rig_close(&r);
         }
     }
-    assert_true(made > tight);
-    /* A sanitizer's own memory is beside what is planned here nearly all of the limit: no plan is tight. */
-    assert_true(tight > 0 || TEST_UNDER_ASAN);
+    assert_true(made > 0);
+    /* A sanitizer's own memory is nearly all of each limit here: how tight the plans are says nothing. */
+    assert_true((0 < tight && tight < made) || TEST_UNDER_ASAN);
 }
 
 static void what_is_set_is_obeyed_now_and_later(void **state)
