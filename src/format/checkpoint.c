@@ -5,6 +5,7 @@
  */
 #include "format/checkpoint.h"
 
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -444,10 +445,17 @@ void snug_checkpoint_forget(const snug_checkpoint *checkpoint, const snug_tensor
         snug_os_map_forget(tensor->data, (size_t)tensor->bytes);
 }
 
-void snug_checkpoint_in_huge_pages(const snug_checkpoint *checkpoint)
+void snug_checkpoint_in_huge_pages(snug_checkpoint *checkpoint)
 {
+    if (atomic_exchange(&checkpoint->is_in_huge_pages, true))
+        return;
     for (size_t i = 0; i < checkpoint->weights.count; i++)
         snug_os_map_in_huge_pages(&checkpoint->weights.files[i].map);
+}
+
+bool snug_checkpoint_is_in_huge_pages(const snug_checkpoint *checkpoint)
+{
+    return atomic_load(&checkpoint->is_in_huge_pages);
 }
 
 void snug_checkpoint_warm(snug_checkpoint *checkpoint)

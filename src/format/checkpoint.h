@@ -85,8 +85,10 @@ void snug_checkpoint_read_around(const snug_checkpoint *checkpoint, bool is_want
  * after which they may have to be read again. */
 bool snug_checkpoint_is_resident(const snug_checkpoint *checkpoint, const snug_tensor *tensor);
 void snug_checkpoint_forget(const snug_checkpoint *checkpoint, const snug_tensor *tensor);
-/* All weights will stay in memory: the system may read and map them in huge pages (decision 0023). */
-void snug_checkpoint_in_huge_pages(const snug_checkpoint *checkpoint);
+/* All weights will stay in memory: the system may read and map them in huge pages (decision 0023). Any
+ * thread; a second time does nothing. Whether that was said: */
+void snug_checkpoint_in_huge_pages(snug_checkpoint *checkpoint);
+bool snug_checkpoint_is_in_huge_pages(const snug_checkpoint *checkpoint);
 /* Begin to read and map them all, by a thread of its own; a second time does nothing. */
 void snug_checkpoint_warm(snug_checkpoint *checkpoint);
 /* These rows of a matrix are multiplied by soon: the system begins to read what is not in memory. */

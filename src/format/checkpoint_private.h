@@ -5,6 +5,8 @@
 #ifndef SNUG_SRC_FORMAT_CHECKPOINT_PRIVATE_H
 #define SNUG_SRC_FORMAT_CHECKPOINT_PRIVATE_H
 
+#include <stdatomic.h>
+
 #include "format/checkpoint.h"
 #include "format/warm.h"
 #include "format/weight_files.h"
@@ -39,8 +41,9 @@ struct snug_checkpoint {
     snug_str model_type;
 
     snug_weight_files weights;
-    snug_warming *warming; /* or NULL */
-    snug_tensor *tensors;  /* sorted by name, no two alike */
+    _Atomic bool is_in_huge_pages; /* as far as the system follows */
+    snug_warming *warming;         /* or NULL */
+    snug_tensor *tensors;          /* sorted by name, no two alike */
     size_t tensor_count;
     uint64_t table_bytes;
 

@@ -112,7 +112,8 @@ static snug_plan_settings settings_of(const snug_session_options *options)
 }
 
 /* Weights that stay in memory beside the session may lie there in huge pages. Where they do not, or are read
- * in windows, each read would bring, and push out, more than was asked for. */
+ * in windows, each read would bring, and push out, more than was asked for. The plan is made until it has
+ * been said once: sessions are made by the thousand. */
 static void choose_weight_pages(const snug_model *model, const snug_memory *memory,
                                 const snug_plan_settings *settings)
 {
@@ -120,6 +121,7 @@ static void choose_weight_pages(const snug_model *model, const snug_memory *memo
     snug_plan plan = { .struct_size = sizeof plan };
 
     if (model->reading_bytes == SNUG_MEMORY_NO_LIMIT &&
+        !snug_checkpoint_is_in_huge_pages(model->checkpoint) &&
         snug_plan_make(&plan, model, memory, 0, &options, NULL) == SNUG_OK && plan.weights_fit)
         snug_checkpoint_in_huge_pages(model->checkpoint);
 }
