@@ -75,7 +75,6 @@ void server_answer_relief(server_answer *answer, const server_relief *relief);
 
 /* --- a smaller model (fall.c) --------------------------------------------------------------------------- */
 
-bool server_fall_is_allowed(const server_answer *answer);
 /* After a refusal: true when a smaller model is loaded and admitted in its place. Without the turn. */
 bool server_fall(server_answer *answer);
 

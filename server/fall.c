@@ -24,13 +24,29 @@ static snug_strategy strategy_of(const server_answer *answer)
     return asked != SNUG_STRATEGY_AUTO ? asked : (snug_strategy)atomic_load(&answer->server->strategy);
 }
 
-bool server_fall_is_allowed(const server_answer *answer)
+static bool is_allowed(const server_answer *answer)
+{
+    return answer->server->options.may_switch || snug_strategy_rules_of(strategy_of(answer))->may_switch;
+}
+
+/* Ids are those of one tokenizer. */
+static bool is_of_ids(const server_answer *answer)
 {
     const server_request *request = &answer->job->request;
 
-    /* Ids are those of one tokenizer. */
-    return (request->kind == SERVER_REQUEST_CHAT || request->prompt) &&
-           (answer->server->options.may_switch || snug_strategy_rules_of(strategy_of(answer))->may_switch);
+    return request->kind == SERVER_REQUEST_COMPLETION && !request->prompt;
+}
+
+/* Whoever allowed it should know why it did not happen. */
+static void tell_of_ids(server_refusal *refusal)
+{
+    static const char why[] = ". Another model cannot go on, because the prompt was given as ids, which are "
+                              "those of one tokenizer: send it as text";
+    const size_t bytes = strlen(refusal->text);
+
+    snprintf(refusal->param, sizeof refusal->param, "prompt");
+    if (bytes + sizeof why <= sizeof refusal->text)
+        memcpy(refusal->text + bytes, why, sizeof why);
 }
 
 /* What was sent of the answer, by the ids that stand for it. False: there is no memory for it. */
@@ -126,8 +142,12 @@ bool server_fall(server_answer *answer)
     size_t smaller[SERVER_SMALLER_MAX];
     size_t count;
 
-    if (!server_refusal_is_memory(&why) || !server_fall_is_allowed(answer))
+    if (!server_refusal_is_memory(&why) || !is_allowed(answer))
         return false;
+    if (is_of_ids(answer)) {
+        tell_of_ids(&answer->refusal);
+        return false;
+    }
     count = server_models_smaller(smaller, answer->server, from);
     if (count > 0 && let_go(answer))
         for (size_t i = 0; i < count && !is_hopeless(answer); i++)

@@ -65,6 +65,11 @@ tokens=$(json usage.prompt_tokens)
 ask /v1/chat/completions "$body,\"max_tokens\":24,\"model\":\"mini\"}"
 is 'its own answer' "$(json choices.0.message.content)" "$text"
 is 'its own prompt' "$(json usage.prompt_tokens) $(json snug.relief)" "$tokens [0]"
+# Ids are of one tokenizer: nobody else can read them, and that is said.
+ids=$(printf '5,%.0s' $(seq 2000))
+ask /v1/completions "{\"prompt\":[${ids%,}],\"max_tokens\":24,\"snug\":{\"kv_bits\":16,\"context\":3000}}"
+is 'ids do not fit' "$code $(json error.code) $(json error.param)" '400 does_not_fit prompt'
+has 'and why nobody else answers' "$(json error.message)" 'the prompt was given as ids'
 # There is memory again: the model that was asked for answers.
 ask /api/limit '{"bytes":null}'
 ask /v1/chat/completions "$body,\"max_tokens\":4}"
