@@ -132,6 +132,7 @@ static cli_exit read_defaults(serving *s)
     s->server.kept = (uint32_t)options->keep;
     s->server.idle_unload_seconds = (uint32_t)options->idle_unload;
     s->server.grace_seconds = (uint32_t)options->grace;
+    s->server.stall_seconds = (uint32_t)options->stall;
     s->server.body_bytes = options->max_body;
     s->server.web_folder = options->web_folder;
     return status;

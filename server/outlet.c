@@ -67,7 +67,7 @@ static bool wait_for_room(server_outlet *outlet)
     struct timespec until;
 
     SNUG_ASSERT(clock_gettime(CLOCK_MONOTONIC, &until) == 0);
-    until.tv_sec += SERVER_STALL_SECONDS;
+    until.tv_sec += outlet->server->options.stall_seconds;
     while (outlet->out.bytes > SERVER_OUTLET_BYTES && !atomic_load(&outlet->is_gone))
         if (pthread_cond_timedwait(&outlet->drained, &outlet->lock, &until) != 0)
             atomic_store(&outlet->is_gone, true);

@@ -4,8 +4,8 @@
  *
  * The connection sleeps (it costs its buffers and no processor time) until there is something to send. What
  * is written waits in a bounded buffer: a client that does not read makes its writer wait, and after
- * SERVER_STALL_SECONDS it counts as gone. A client that hangs up is noticed by the kernel's word, also while
- * nothing is sent.
+ * server_options.stall_seconds it counts as gone. A client that hangs up is noticed by the kernel's word,
+ * also while nothing is sent.
  *
  * Threads: the writer and HTTP's thread, each with a reference.
  */
@@ -21,8 +21,7 @@
 #include "server/refusal.h"
 
 /* Some hundred tokens, as events. */
-#define SERVER_OUTLET_BYTES  ((size_t)64 << 10)
-#define SERVER_STALL_SECONDS 20
+#define SERVER_OUTLET_BYTES ((size_t)64 << 10)
 
 struct server;
 

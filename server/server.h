@@ -27,6 +27,7 @@ typedef struct server_options {
     uint32_t kept;                /* conversations kept for what comes next */
     uint32_t idle_unload_seconds; /* 0: never */
     uint32_t grace_seconds;       /* for what runs when it is to end */
+    uint32_t stall_seconds;       /* a client that has read nothing for so long is gone */
     size_t body_bytes;            /* the most of a request */
     bool may_switch;              /* a smaller model goes on where memory has run out; else by strategy */
 

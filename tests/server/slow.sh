@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # slow.sh - a client that does not read its stream: so much waits for it and no more, others go on, and after
-# 20 seconds it counts as gone.
+# --stall seconds it counts as gone.
 # shellcheck source=lib.sh disable=SC1091
 . "$(dirname "$0")/lib.sh"
 
 # Events of two KiB: what the kernel takes for a connection, some MiB, is full long before the answer ends.
-serve --answers 2 --keep 0 --context 30000
+serve --answers 2 --keep 0 --context 30000 --stall 3
 body='{"messages":[{"role":"user","content":"Tell me a story."}],"temperature":0,"stream":true,
     "max_tokens":29000,"logprobs":true,"top_logprobs":20,"snug":{"repetition_penalty":0.8}}'
 
