@@ -88,8 +88,10 @@ static void suggest_bits(profiling *run, const char *bits)
         return;
     options.kv_bits = bits;
     options.given[CLI_OPTION_kv_bits] = true;
-    options.kv_format = NULL;
-    options.given[CLI_OPTION_kv_format] = false;
+    if (plan->kv.key.format == SNUG_KV_FORMAT_F16) {
+        options.kv_format = NULL; /* which has no bits to choose */
+        options.given[CLI_OPTION_kv_format] = false;
+    }
     options.kv = options.kv && strcmp(options.kv, "simple") == 0 ? NULL : options.kv;
     if (cli_cache_read(&kv, &options) != CLI_DONE)
         return;
@@ -117,13 +119,16 @@ static void suggest_chunk(profiling *run)
 static void suggest_window(profiling *run)
 {
     const snug_plan *plan = &run->engine.plan;
+    const cli_options *options = run->engine.options;
     const uint32_t kept = plan->cache_tokens / 2 / 64 * 64;
     snug_kv_config kv = plan->kv;
     char flags[48];
 
     if (kv.retention.kind != SNUG_KV_RETENTION_ALL || kept < 128)
         return;
-    kv.retention = (snug_kv_retention){ SNUG_KV_RETENTION_ROTATING, kept, 4 };
+    kv.retention = (snug_kv_retention){ SNUG_KV_RETENTION_ROTATING, kept,
+                                        cli_given(options, kv_sinks) ? (uint32_t)options->kv_sinks
+                                                                     : SNUG_KV_SINKS_DEFAULT };
     snprintf(flags, sizeof flags, "--max-kv-size %u", kept);
     suggest(run, peak_with(run, &kv, plan->prefill_chunk), flags, "the model forgets what is older");
 }

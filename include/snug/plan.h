@@ -158,10 +158,10 @@ SNUG_API void snug_plan_at(snug_plan_point *out, const snug_plan *plan, const sn
 /* One way to make a request fit: what to set instead, 0 for what may stay. Plain data. */
 typedef struct snug_plan_way {
     uint32_t prefill_chunk;
-    uint32_t key_bits; /* of planes, or of affine if that was asked for */
+    uint32_t key_bits; /* of planes, or of affine if that was asked for; what stays exact is as asked */
     uint32_t value_bits;
     uint32_t context_tokens;
-    uint32_t max_kv_tokens; /* of a rotating cache that keeps the first SNUG_KV_SINKS_DEFAULT */
+    uint32_t max_kv_tokens; /* of a rotating cache: its sinks as asked, or SNUG_KV_SINKS_DEFAULT */
     uint64_t limit_bytes;   /* raise the limit that was set to so much: the machine has it */
     uint64_t peak_bytes;    /* needed then */
 } snug_plan_way;

@@ -89,8 +89,8 @@ typedef struct snug_plan_bits {
 
 size_t snug_plan_formats(const snug_plan_bits **formats_out);
 
-/* A cache with these widths as it is made unless something else is said: planes, with the first and the
- * newest tokens exact. `kv` gives the rest. */
+/* `kv` with these widths, in planes. What stays exact is as in `kv` where that has codes, too; else the
+ * defaults. */
 snug_kv_config snug_plan_config_of(const snug_kv_config *kv, snug_plan_bits bits);
 
 #endif /* SNUG_SRC_PLAN_PLAN_H */

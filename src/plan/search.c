@@ -55,7 +55,13 @@ snug_kv_config snug_plan_config_of(const snug_kv_config *kv, snug_plan_bits bits
     config.key = coding_of(bits.key);
     config.value = coding_of(bits.value);
     memcpy(config.layer, kv->layer, sizeof config.layer);
-    if (snug_kv_config_has_codes(&config)) {
+    if (!snug_kv_config_has_codes(&config))
+        return config;
+    /* Who asks for codes has said what stays exact, none of it included. */
+    if (snug_kv_config_has_codes(kv)) {
+        config.first_exact_tokens = kv->first_exact_tokens;
+        config.recent_exact_tokens = kv->recent_exact_tokens;
+    } else {
         config.first_exact_tokens = SNUG_KV_FIRST_EXACT_DEFAULT;
         config.recent_exact_tokens = SNUG_KV_RECENT_EXACT_DEFAULT;
     }

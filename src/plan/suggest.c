@@ -43,6 +43,13 @@ static bool fits(const suggestions *s, const snug_plan_options *options, uint64_
     return status == SNUG_OK && plan.fits;
 }
 
+static uint32_t sinks_of(const suggestions *s)
+{
+    const snug_kv_retention *asked = &s->asked->kv.retention;
+
+    return asked->kind == SNUG_KV_RETENTION_ROTATING ? asked->sink_tokens : SNUG_KV_SINKS_DEFAULT;
+}
+
 static snug_plan_options options_with(const suggestions *s, const snug_plan_way *way)
 {
     snug_plan_options options = *s->asked;
@@ -63,7 +70,7 @@ static snug_plan_options options_with(const suggestions *s, const snug_plan_way 
     if (way->max_kv_tokens)
         options.kv.retention = (snug_kv_retention){ .kind = SNUG_KV_RETENTION_ROTATING,
                                                     .max_tokens = way->max_kv_tokens,
-                                                    .sink_tokens = SNUG_KV_SINKS_DEFAULT };
+                                                    .sink_tokens = sinks_of(s) };
     return options;
 }
 
@@ -164,7 +171,7 @@ static bool with_window(suggestions *s, snug_plan_way *way)
 
     if (retention->kind == SNUG_KV_RETENTION_CHUNKED)
         return false;
-    return with_tokens(s, way, &way->max_kv_tokens, 64,
+    return with_tokens(s, way, &way->max_kv_tokens, (uint32_t)snug_max_size(64, sinks_of(s) + 1),
                        retention->max_tokens ? retention->max_tokens : s->refused->cache_tokens);
 }
 
@@ -205,9 +212,14 @@ static bool with_chunk_and_bits(suggestions *s, snug_plan_way *way)
 
 static bool with_chunk_bits_and_context(suggestions *s, snug_plan_way *way)
 {
+    const uint32_t key_bits = bits_of(&s->refused->kv.key);
+    const uint32_t value_bits = bits_of(&s->refused->kv.value);
+
     way->prefill_chunk = (uint32_t)snug_min_size(32, s->refused->prefill_chunk);
-    if (!s->model->kernels.exact)
-        way->key_bits = way->value_bits = 4;
+    if (!s->model->kernels.exact && (key_bits > 4 || value_bits > 4)) {
+        way->key_bits = (uint32_t)snug_min_size(4, key_bits);
+        way->value_bits = (uint32_t)snug_min_size(4, value_bits);
+    }
     return with_context(s, way);
 }
 

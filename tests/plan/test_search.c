@@ -466,6 +466,104 @@ static void every_way_that_is_named_fits(void **state)
     rig_close(&r);
 }
 
+/* Typed with the words that were there already: another width, the same tokens exact, the same sinks. */
+static snug_plan_options typed(const snug_plan_options *asked, const snug_plan_way *way)
+{
+    snug_plan_options options = *asked;
+
+    if (way->prefill_chunk)
+        options.prefill_chunk = way->prefill_chunk;
+    if (way->context_tokens)
+        options.context_tokens = way->context_tokens;
+    if (way->key_bits) {
+        options.kv.key.bits = way->key_bits;
+        options.kv.value.bits = way->value_bits;
+    }
+    if (way->max_kv_tokens) {
+        options.kv.retention.kind = SNUG_KV_RETENTION_ROTATING;
+        options.kv.retention.max_tokens = way->max_kv_tokens;
+    }
+    return options;
+}
+
+static void a_way_keeps_what_is_exact_as_it_was_asked_for(void **state)
+{
+    /* Of the first and the newest tokens, and sinks. */
+    static const uint32_t exact[][3] = { { 0, 0, 0 }, { 16, 512, 4 }, { 200, 0, 200 } };
+    unsigned bits = 0, windows = 0;
+    rig r;
+
+    (void)state;
+    TEST_SKIP_UNDER_SANITIZERS();
+    rig_open(&r, false);
+    snug_plan_look(&r.situation, r.memory, 0, 0); /* as snug_plan_suggest() will */
+    for (size_t i = 0; i < 3 * 2; i++) {
+        snug_plan_options asked = {
+            .struct_size = sizeof asked,
+            .context_tokens = 4096,
+            .prefill_chunk = 32,
+            .kv = { .key = { .format = SNUG_KV_FORMAT_PLANES, .bits = 8 },
+                    .value = { .format = SNUG_KV_FORMAT_PLANES, .bits = 8 },
+                    .first_exact_tokens = exact[i / 2][0],
+                    .recent_exact_tokens = exact[i / 2][1] },
+        };
+
+        if (i % 2 > 0)
+            asked.kv.retention = (snug_kv_retention){ SNUG_KV_RETENTION_ROTATING, 3000, exact[i / 2][2] };
+        for (uint64_t limit = LIMITS_FROM; limit < LIMITS_TO / 2; limit += LIMIT_STEP) {
+            snug_plan plan = { .struct_size = sizeof plan };
+            snug_plan_way ways[SNUG_PLAN_WAYS_MAX];
+            size_t count;
+
+            asked.user_limit_bytes = limit;
+            assert_int_equal(snug_plan_make(&plan, r.model, r.memory, 0, &asked, NULL), SNUG_OK);
+            count = plan.fits ? 0 : snug_plan_suggest(ways, &plan, r.model, r.memory, 0, &asked);
+            for (size_t w = 0; w < count; w++) {
+                const snug_plan_options options = typed(&asked, &ways[w]);
+
+                if (ways[w].limit_bytes > 0 || (ways[w].max_kv_tokens > 0 && i % 2 == 0))
+                    continue;
+                assert_in_range(peak_of(&r, &options), ways[w].peak_bytes - 64 * KIB,
+                                ways[w].peak_bytes + 64 * KIB);
+                bits += ways[w].key_bits > 0;
+                windows += ways[w].max_kv_tokens > 0;
+            }
+        }
+    }
+    assert_true(bits > 0 && windows > 0);
+    rig_close(&r);
+}
+
+static void no_way_raises_the_bits(void **state)
+{
+    unsigned together = 0;
+    rig r;
+
+    (void)state;
+    TEST_SKIP_UNDER_SANITIZERS();
+    rig_open(&r, false);
+    for (uint64_t limit = LIMITS_FROM; limit < LIMITS_TO / 4; limit += LIMIT_STEP / 2) {
+        const snug_plan_options asked = { .struct_size = sizeof asked,
+                                          .context_tokens = 4096,
+                                          .prompt_tokens = 1024,
+                                          .kv = { .key = { .format = SNUG_KV_FORMAT_PLANES, .bits = 2 },
+                                                  .value = { .format = SNUG_KV_FORMAT_PLANES, .bits = 2 } },
+                                          .user_limit_bytes = limit };
+        snug_plan plan = { .struct_size = sizeof plan };
+        snug_plan_way ways[SNUG_PLAN_WAYS_MAX];
+        size_t count;
+
+        assert_int_equal(snug_plan_make(&plan, r.model, r.memory, 0, &asked, NULL), SNUG_OK);
+        count = plan.fits ? 0 : snug_plan_suggest(ways, &plan, r.model, r.memory, 0, &asked);
+        for (size_t w = 0; w < count; w++) {
+            assert_true(ways[w].key_bits == 0 && ways[w].value_bits == 0);
+            together += ways[w].prefill_chunk > 0 && ways[w].context_tokens > 0;
+        }
+    }
+    assert_true(together > 0);
+    rig_close(&r);
+}
+
 /* --- parameters ---------------------------------------------------------------------------------------- */
 
 static void parameters_follow_from_the_plan(void **state)
@@ -687,6 +785,8 @@ int main(void)
         cmocka_unit_test(codes_are_not_chosen_where_f16_takes_no_more),
         cmocka_unit_test(every_candidate_is_told_and_the_last_is_taken),
         cmocka_unit_test(every_way_that_is_named_fits),
+        cmocka_unit_test(a_way_keeps_what_is_exact_as_it_was_asked_for),
+        cmocka_unit_test(no_way_raises_the_bits),
         cmocka_unit_test(parameters_follow_from_the_plan),
         cmocka_unit_test(the_peak_is_where_it_is_said_to_be),
         cmocka_unit_test(fewer_bits_come_before_a_chunk_that_waits_for_the_disk),
