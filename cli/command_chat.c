@@ -281,7 +281,7 @@ static void do_memory(chat *talk, const char *argument)
                talk->engine.plan.context_tokens, cli_cache_in_words(&info.config).text,
                cli_size(snug_kv_committed_bytes(snug_session_kv(talk->engine.session))).text);
     if (talk->options->memory_stats)
-        cli_report_memory_stats(&talk->engine);
+        cli_report_memory_stats(talk->engine.memory, &talk->engine.plan);
 }
 
 static void do_cleanup(chat *talk, const char *argument)

@@ -151,7 +151,7 @@ static cli_exit print_report(const generation *run, const cli_options *options)
     if (!options->quiet && !cli_output_is_broken()) {
         cli_report_run(&run->engine, &run->result);
         if (options->memory_stats)
-            cli_report_memory_stats(&run->engine);
+            cli_report_memory_stats(run->engine.memory, &run->engine.plan);
     }
     return run->result.stop == SNUG_STOP_INTERRUPTED ? CLI_INTERRUPTED : CLI_DONE;
 }

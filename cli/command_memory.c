@@ -12,6 +12,8 @@
 
 #include <snug/monitor.h>
 
+#include "cli/choice.h"
+#include "cli/report.h"
 #include "cli/system.h"
 #include "cli/value.h"
 
@@ -45,6 +47,11 @@ static percent_text percent(double share)
     if (share >= 0.0)
         snprintf(out.text, sizeof out.text, "%.0f %%", share * 100.0);
     return out;
+}
+
+static uint64_t share_of(uint64_t bytes, double share)
+{
+    return bytes >= SNUG_MEMORY_NO_LIMIT ? bytes : (uint64_t)((double)bytes * share);
 }
 
 /* --- JSON ---------------------------------------------------------------------------------------------- */
@@ -101,17 +108,28 @@ static json_t *rlimits_json(const snug_memory_state *state)
                      number(state->data_bytes), "data_used_bytes", number(state->data_used_bytes));
 }
 
-static void print_json(const snug_memory_state *state)
+static json_t *strategy_json(const snug_memory_state *state, snug_strategy strategy)
 {
-    cli_write_json(json_pack(
-        "{s:o,s:o,s:o,s:o,s:o,s:s,s:s,s:b,s:o,s:o,s:o,s:o,s:o,s:i,s:b,s:o}", "limit_bytes",
-        number(state->limit_bytes), "own_bytes", number(state->own_bytes), "headroom_bytes",
-        number(state->headroom_bytes), "hard_bytes", number(state->hard_bytes), "comfort_bytes",
-        number(state->comfort_bytes), "limited_by", state->binding_text, "source",
-        snug_memory_source_name(state->binding), "is_complete", state->is_complete, "user_limit_bytes",
-        number(state->user_hard_bytes), "pressure", pressure_json(state), "process", process_json(state),
-        "host", host_json(state), "rlimits", rlimits_json(state), "cgroup_version", state->cgroup_version,
-        "is_cgroup_cut", state->is_cgroup_cut, "cgroups", levels_json(state)));
+    const snug_strategy_rules *rules = snug_strategy_rules_of(strategy);
+
+    return json_pack("{s:s,s:o,s:o,s:s}", "name", snug_strategy_name(strategy), "planned_bytes",
+                     number(share_of(state->limit_bytes, rules->plan_share)), "most_bytes",
+                     number(share_of(state->limit_bytes, rules->warn_share)), "relief_from",
+                     snug_pressure_name(rules->relief_from));
+}
+
+static void print_json(const snug_memory_state *state, snug_strategy strategy)
+{
+    cli_write_json(
+        json_pack("{s:o,s:o,s:o,s:o,s:o,s:s,s:s,s:b,s:o,s:o,s:o,s:o,s:o,s:o,s:i,s:b,s:o}", "limit_bytes",
+                  number(state->limit_bytes), "own_bytes", number(state->own_bytes), "headroom_bytes",
+                  number(state->headroom_bytes), "hard_bytes", number(state->hard_bytes), "comfort_bytes",
+                  number(state->comfort_bytes), "limited_by", state->binding_text, "source",
+                  snug_memory_source_name(state->binding), "is_complete", state->is_complete,
+                  "user_limit_bytes", number(state->user_hard_bytes), "pressure", pressure_json(state),
+                  "strategy", strategy_json(state, strategy), "process", process_json(state), "host",
+                  host_json(state), "rlimits", rlimits_json(state), "cgroup_version", state->cgroup_version,
+                  "is_cgroup_cut", state->is_cgroup_cut, "cgroups", levels_json(state)));
     cli_print("\n");
 }
 
@@ -143,14 +161,21 @@ static void print_levels(const snug_memory_state *state)
     }
 }
 
-static void print_table(const snug_memory_state *state)
+static void print_table(const snug_memory_state *state, snug_strategy strategy)
 {
+    const snug_strategy_rules *rules = snug_strategy_rules_of(strategy);
+
     cli_print("This process may use %s; it has %s, so %s more can be taken.\n",
               amount(state->limit_bytes).text, amount(state->own_bytes).text,
               amount(state->headroom_bytes).text);
     cli_print("Limited by: %s.\n", state->binding_text);
     cli_print("It stays fast for %s more: what is mapped and in memory now counts as needed here.\n",
               amount(state->comfort_bytes).text);
+    cli_print(
+        "The %s strategy plans with %s of it, %s where nothing smaller fits, and gives memory back from "
+        "%s pressure on.\n",
+        snug_strategy_name(strategy), amount(share_of(state->limit_bytes, rules->plan_share)).text,
+        amount(share_of(state->limit_bytes, rules->warn_share)).text, snug_pressure_name(rules->relief_from));
     cli_print("Pressure: %s, at %s (own %s, control groups %s, machine %s).\n\n",
               snug_pressure_name(state->pressure), percent(state->usage).text,
               percent(state->ledger_vote).text, percent(state->container_vote).text,
@@ -178,6 +203,7 @@ static void print_table(const snug_memory_state *state)
 typedef struct watcher {
     snug_memory *memory;
     snug_monitor *monitor;
+    snug_strategy strategy;
     bool as_json;
     bool in_place; /* on a terminal */
     uint64_t started_ns;
@@ -229,7 +255,7 @@ static void tell(watcher *w, const snug_pressure_reading *now)
     } else if (w->in_place) {
         snug_memory_read_state(&state, w->memory);
         cli_print(CLEAR_SCREEN);
-        print_table(&state);
+        print_table(&state, w->strategy);
         cli_print("\n%.0f s: %s\n", seconds, line);
     } else {
         cli_print("%9.2f s  %s; room %s%s\n", seconds, line, amount(now->headroom_bytes).text,
@@ -260,9 +286,10 @@ static void watch(watcher *w, double seconds)
     }
 }
 
-static cli_exit watch_memory(snug_memory *memory, const cli_options *options)
+static cli_exit watch_memory(snug_memory *memory, snug_strategy strategy, const cli_options *options)
 {
     watcher w = { .memory = memory,
+                  .strategy = strategy,
                   .as_json = options->json,
                   .in_place = !options->json && cli_output_is_terminal() };
     snug_error error = { SNUG_OK, "" };
@@ -285,18 +312,23 @@ cli_exit cli_command_memory(const cli_options *options)
     };
     snug_memory *memory;
     snug_memory_state state;
-    cli_exit status = CLI_DONE;
-    const snug_error error = { snug_memory_create(&memory, &limits), "" };
+    snug_strategy strategy;
+    cli_exit status = cli_choice_read_strategy(&strategy, options);
+    snug_error error = { SNUG_OK, "" };
 
+    if (status != CLI_DONE)
+        return status;
+    error.status = snug_memory_create(&memory, &limits);
     if (error.status != SNUG_OK)
         return cli_fail_error(&error);
     snug_memory_read_state(&state, memory);
     if (cli_given(options, watch))
-        status = watch_memory(memory, options);
+        status = watch_memory(memory, strategy, options);
     else if (options->json)
-        print_json(&state);
+        print_json(&state, strategy);
     else
-        print_table(&state);
+        print_table(&state, strategy);
+    cli_report_ledger(options, memory);
     snug_memory_destroy(memory);
     return status;
 }

@@ -13,6 +13,7 @@
 #include "cli/cache.h"
 #include "cli/catalog.h"
 #include "cli/choice.h"
+#include "cli/report.h"
 #include "cli/value.h"
 
 static snug_catalog_candidate candidate_at(const snug_catalog_choice *choice, size_t index)
@@ -211,6 +212,7 @@ cli_exit cli_command_models(const cli_options *options)
     if (status == CLI_DONE && options->installed && !options->json)
         snug_hub_list(catalog.cache_folder, print_repository, &is_first);
     snug_catalog_choice_destroy(choice);
+    cli_report_ledger(options, catalog.memory);
     cli_catalog_close(&catalog);
     return status;
 }

@@ -14,6 +14,7 @@
 #include "base/status.h"
 #include "cli/catalog.h"
 #include "cli/hub_name.h"
+#include "cli/report.h"
 #include "cli/system.h"
 #include "cli/value.h"
 
@@ -137,6 +138,7 @@ cli_exit cli_command_pull(const cli_options *options)
         status = cli_fail(CLI_FAILED, "no folder to fetch into: set HOME or HF_HOME");
     if (status == CLI_DONE)
         status = pull(&catalog, &name, options);
+    cli_report_ledger(options, catalog.memory);
     cli_catalog_close(&catalog);
     return status;
 }

@@ -8,6 +8,7 @@
 
 #include "cli/catalog.h"
 #include "cli/hub_name.h"
+#include "cli/report.h"
 #include "cli/value.h"
 
 static cli_exit take_away(const cli_catalog *catalog, const char *text)
@@ -37,6 +38,7 @@ cli_exit cli_command_rm(const cli_options *options)
     if (status != CLI_DONE)
         return status;
     status = take_away(&catalog, options->operand);
+    cli_report_ledger(options, catalog.memory);
     cli_catalog_close(&catalog);
     return status;
 }

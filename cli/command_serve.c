@@ -15,6 +15,7 @@
 #include "cli/hub_name.h"
 #include "cli/input.h"
 #include "cli/json_heap.h"
+#include "cli/report.h"
 
 #ifdef SNUG_HAVE_SERVER
 
@@ -224,6 +225,7 @@ cli_exit cli_command_serve(const cli_options *options)
         status = read_model(&s);
     if (status == CLI_DONE)
         status = serve(&s);
+    cli_report_ledger(options, s.server.memory);
     cli_json_count_no_more(s.server.memory);
     snug_memory_destroy(s.server.memory);
     cli_catalog_close(&s.catalog);

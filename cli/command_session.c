@@ -11,6 +11,7 @@
 #include <time.h>
 
 #include "base/status.h"
+#include "cli/report.h"
 #include "cli/shown.h"
 #include "cli/value.h"
 
@@ -85,6 +86,7 @@ static void list_one(void *user, const char *id)
         cli_print("\n");
     }
     list->count += status == CLI_DONE;
+    cli_report_ledger(list->options, stored.memory);
     cli_stored_close(&stored);
 }
 
@@ -290,6 +292,8 @@ cli_exit cli_command_session(const cli_options *options)
         status = resume(&stored, options);
     else if (i == 2 && stored.path[0]) /* a damaged one, too */
         status = remove_one(&stored, options);
+    if (i != 1) /* which has a report of its own */
+        cli_report_ledger(options, stored.memory);
     cli_stored_close(&stored);
     return status;
 }

@@ -62,6 +62,12 @@ static cli_exit open_model(cli_engine *engine, const snug_model_options *model)
     return CLI_DONE;
 }
 
+static bool is_answering(const cli_options *options)
+{
+    return options->command == CLI_COMMAND_generate || options->command == CLI_COMMAND_chat ||
+           options->command == CLI_COMMAND_profile;
+}
+
 cli_exit cli_engine_open(cli_engine *engine, const cli_options *options)
 {
     snug_model_options model = { .struct_size = sizeof model, .exact = options->exact };
@@ -74,7 +80,7 @@ cli_exit cli_engine_open(cli_engine *engine, const cli_options *options)
         status = cli_choice_read_strategy(&engine->strategy, options);
     if (status != CLI_DONE)
         return status;
-    if (options->memory_monitoring && !engine->is_adaptive)
+    if (options->memory_monitoring && !engine->is_adaptive && is_answering(options))
         return cli_fail(CLI_USAGE, "--memory-monitoring tells what a session sees that adapts: leave out "
                                    "--no-adaptive-memory");
     cli_cache_file_adopt(engine);
@@ -311,10 +317,7 @@ static void explain(const cli_engine *engine)
 /* Relief changes what is computed: not what is compared, or timed. */
 static bool does_adapt(const cli_engine *engine)
 {
-    const cli_command_id command = engine->options->command;
-
-    return engine->is_adaptive &&
-           (command == CLI_COMMAND_generate || command == CLI_COMMAND_chat || command == CLI_COMMAND_profile);
+    return engine->is_adaptive && is_answering(engine->options);
 }
 
 bool cli_engine_is_watched(const cli_engine *engine)
@@ -389,7 +392,7 @@ static void report_memory(const cli_engine *engine)
     cli_flush();
     if (engine->session)
         cli_report_memory(engine);
-    cli_report_memory_stats(engine);
+    cli_report_memory_stats(engine->memory, engine->plan.struct_size > 0 ? &engine->plan : NULL);
 }
 
 void cli_engine_close(cli_engine *engine)

@@ -8,11 +8,13 @@
 #include <snug/snug.h>
 
 #include "base/status.h"
+#include "cli/choice.h"
 #include "cli/commands.h"
 #include "cli/help.h"
 #include "cli/json_heap.h"
 #include "cli/options.h"
 #include "cli/output.h"
+#include "cli/pressure.h"
 #include "cli/system.h"
 
 #if defined(__clang__)
@@ -44,6 +46,24 @@ static cli_exit print_help(const cli_options *options)
     return CLI_DONE;
 }
 
+/* What is about memory is taken by every command, and checked here for those that have nothing to choose. */
+static cli_exit run_command(const cli_options *options)
+{
+    snug_strategy strategy;
+    cli_exit status = cli_choice_read_strategy(&strategy, options);
+
+    if (status == CLI_DONE && cli_given(options, adaptive_memory) && !options->adaptive_memory &&
+        (options->command == CLI_COMMAND_models || options->command == CLI_COMMAND_serve))
+        status = cli_fail(CLI_USAGE, "%s always plans by a strategy: --no-adaptive-memory cannot be obeyed",
+                          cli_command(options->command)->name);
+    if (status != CLI_DONE)
+        return status;
+    cli_pressure_begin(options);
+    status = run[options->command](options);
+    cli_pressure_end();
+    return status;
+}
+
 int main(int count, char **words)
 {
     cli_options options;
@@ -61,6 +81,6 @@ int main(int count, char **words)
     else if (options.version)
         status = print_version();
     else
-        status = run[options.command](&options);
+        status = run_command(&options);
     return (int)cli_output_finish(status);
 }

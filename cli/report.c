@@ -74,7 +74,7 @@ void cli_report_memory(const cli_engine *engine)
     cli_report("         limit %s (%s)%s%s", cli_size(plan->limit_bytes).text, plan->limited_by,
                engine->is_adaptive ? ", strategy " : "",
                engine->is_adaptive ? snug_strategy_name(engine->strategy) : "");
-    if (engine->options->memory_monitoring)
+    if (engine->options->memory_monitoring && cli_engine_is_watched(engine))
         cli_report("         pressure at most %s, %u change%s of level",
                    snug_pressure_name(engine->pressure.highest), engine->pressure.changes,
                    cli_plural(engine->pressure.changes));
@@ -249,10 +249,10 @@ void cli_report_gauge(const cli_engine *engine)
 
 #define TIMELINE_LINES 16
 
-static void report_timeline(const cli_engine *engine)
+static void report_timeline(snug_memory *memory)
 {
     snug_memory_point points[256];
-    size_t count = snug_memory_timeline(engine->memory, points, SNUG_COUNT(points));
+    size_t count = snug_memory_timeline(memory, points, SNUG_COUNT(points));
     size_t step;
 
     if (count > SNUG_COUNT(points))
@@ -268,19 +268,28 @@ static void report_timeline(const cli_engine *engine)
     }
 }
 
-void cli_report_memory_stats(const cli_engine *engine)
+void cli_report_memory_stats(snug_memory *memory, const snug_plan *plan)
 {
     cli_report("\n%-10s %12s %12s %12s %8s", "use", "predicted", "peak", "now", "blocks");
     for (int i = 0; i < SNUG_MEMORY_USE_COUNT; i++) {
         const snug_memory_use use = (snug_memory_use)i;
-        const snug_memory_count count = snug_memory_read(engine->memory, use);
+        const snug_memory_count count = snug_memory_read(memory, use);
 
         cli_report("%-10s %12s %12s %12s %8llu", snug_memory_use_name(use),
-                   cli_size(engine->plan.use_bytes[i]).text, cli_size(count.peak_bytes).text,
+                   plan ? cli_size(plan->use_bytes[i]).text : "-", cli_size(count.peak_bytes).text,
                    cli_size(count.used_bytes).text, (unsigned long long)count.blocks);
     }
-    cli_report("%-10s %12s", "fixed", cli_size(engine->plan.fixed_bytes).text);
-    report_timeline(engine);
+    if (plan)
+        cli_report("%-10s %12s", "fixed", cli_size(plan->fixed_bytes).text);
+    report_timeline(memory);
+}
+
+void cli_report_ledger(const cli_options *options, snug_memory *memory)
+{
+    if (!options->memory_stats || !memory)
+        return;
+    cli_flush();
+    cli_report_memory_stats(memory, NULL);
 }
 
 /* --- JSON ---------------------------------------------------------------------------------------------- */

@@ -36,8 +36,11 @@ void cli_report_gauge(const cli_engine *engine);
 /* The memory lines alone: /memory of the chat. */
 void cli_report_memory(const cli_engine *engine);
 
-/* Every use and the timeline: --memory-stats. */
-void cli_report_memory_stats(const cli_engine *engine);
+/* Every use and the timeline: --memory-stats. Without a plan nothing was predicted. */
+void cli_report_memory_stats(snug_memory *memory, const snug_plan *plan);
+
+/* The same, if it was asked for, of a command without a plan. */
+void cli_report_ledger(const cli_options *options, snug_memory *memory);
 
 /* The member "memory" of the JSON of generate. NULL when memory ran out. */
 json_t *cli_report_memory_json(const cli_engine *engine);

@@ -42,6 +42,38 @@ is 'changes' "$(json memory.pressure.changes)" "$(lines)"
 press profile "${long[@]::${#long[@]}-2}" --memory-monitoring
 has 'profile tells it' "$err" 'somebody said that memory is short'
 
+# Commands without a session that looks have somebody who does.
+printf '[1,2,3]' >"$work/ids"
+press bench -m "$model" --repetitions 1000 --threads 1 --memory-monitoring
+has 'bench tells it' "$err" 'somebody said that memory is short'
+press serve -m "$model" --port 0 --memory-monitoring
+has 'serve tells it' "$err" 'somebody said that memory is short'
+
+# What is about memory is taken by every command: it does what it does without, and says more.
+every=(--optimization-strategy aggressive --adaptive-memory --memory-monitoring --memory-stats)
+taken() { # COMMAND...
+    run "$@"
+    local before="$status $out"
+    run "$@" "${every[@]}"
+    is "$1 takes what is about memory" "$status $out" "$before"
+    has "$1 tells its ledger" "$err" 'new peaks of the ledger'
+}
+export HF_HOME=$work/hub
+taken tokenize -m "$model" hello
+taken rm nothing-of-this-name
+taken logits -m "$model" --ids "$work/ids" --out "$work/logits" --kv-bits 8 --context 256 --prefill-chunk 32
+run memory "${every[@]}"
+has 'memory says what the strategy makes of it' "$out" 'The aggressive strategy plans with '
+has 'memory tells its ledger' "$err" 'new peaks of the ledger'
+run plan "$model" "${every[@]}"
+has 'plan tells its ledger' "$err" 'new peaks of the ledger'
+run models --limit 100M "${every[@]}"
+has 'models tells its ledger' "$err" 'new peaks of the ledger'
+refuses 2 '--optimization-strategy takes conservative, balanced or aggressive, not "thrifty"' \
+    tokenize -m "$model" hello --optimization-strategy thrifty
+refuses 2 'models always plans by a strategy: --no-adaptive-memory cannot be obeyed' \
+    models --no-adaptive-memory
+
 # Without the option nobody is told, but it is seen; with --no- it is not even looked at.
 short=("${long[@]}" --max-tokens 20 --json)
 run generate "${short[@]}"
