@@ -193,9 +193,61 @@ static bool choose_profile(server_answer *answer)
     return true;
 }
 
+/* Of the conversation, at the end of the answer. */
+static uint32_t end_tokens(const snug_plan *plan, const snug_session *session)
+{
+    const uint32_t tokens = snug_session_tokens(session);
+
+    return tokens > plan->cache_tokens ? tokens : plan->cache_tokens;
+}
+
+/* Of what the plan adds, what the workbench is to get. */
+static uint64_t bench_growth(const server_answer *answer)
+{
+    const snug_plan *plan = &answer->plan;
+    const uint64_t sampler = snug_sampler_estimate_bytes(answer->id_kinds);
+    const uint64_t added = plan->use_bytes[SNUG_MEMORY_SCRATCH] - plan->load_use_bytes[SNUG_MEMORY_SCRATCH];
+
+    return added > sampler ? added - sampler : 0;
+}
+
+/*
+ * What the request adds to what is there, beside the workbench. Where it goes on from a conversation only
+ * what its cache still grows by, and the sampler: what it reads there, alone or with others, is in the
+ * ledger. A fork has been cut to what both have in common, so its cache can say exactly; one that is not cut
+ * yet, and shares, may have to copy some of that.
+ */
+static uint64_t new_bytes(const server_answer *answer)
+{
+    const snug_plan *plan = &answer->plan;
+    const uint64_t all = plan->peak_bytes - plan->load_peak_bytes - answer->bench_growth;
+    uint64_t end = plan->use_bytes[SNUG_MEMORY_KV] - plan->load_use_bytes[SNUG_MEMORY_KV];
+    uint64_t held, grown;
+    const snug_kv *kv;
+
+    if (!answer->reuse.session)
+        return all;
+    kv = snug_session_kv(answer->reuse.session);
+    held = snug_kv_committed_bytes(kv);
+    if (!answer->reuse.whole || snug_kv_shared_bytes(kv) == 0)
+        end = snug_kv_projected_bytes(kv, end_tokens(plan, answer->reuse.session));
+    grown = (end > held ? end - held : 0) + snug_sampler_estimate_bytes(answer->id_kinds);
+    return grown < all ? grown : all;
+}
+
+/* Of the prompt, what a fork has not. */
+static uint32_t rest_tokens(const server_answer *answer)
+{
+    const uint32_t prompt = (uint32_t)answer->id_count;
+    const uint32_t known = answer->reuse.session ? snug_session_tokens(answer->reuse.session) : 0;
+
+    return known < prompt ? prompt - known : 1;
+}
+
 static bool make_plan(server_answer *answer, uint64_t leaving)
 {
     const server_profile *profile = &answer->profile;
+    const uint32_t rest = rest_tokens(answer);
     snug_plan_options options = plan_options(answer, leaving);
     snug_error error = { SNUG_OK, "" };
 
@@ -205,6 +257,8 @@ static bool make_plan(server_answer *answer, uint64_t leaving)
     options.kv = profile->kv;
     options.prompt_tokens = (uint32_t)answer->id_count;
     options.max_tokens = answer->max_tokens;
+    if (answer->reuse.session && !answer->reuse.whole && rest < options.prefill_chunk)
+        options.prefill_chunk = rest; /* of a fork's cache it says nothing: that is asked itself */
     answer->id_kinds = options.id_count;
     answer->plan = (snug_plan){ .struct_size = sizeof answer->plan };
     server_limit_lift(answer->server);
@@ -213,6 +267,8 @@ static bool make_plan(server_answer *answer, uint64_t leaving)
     server_limit_apply(answer->server);
     if (error.status != SNUG_OK)
         return server_refuse_error(&answer->refusal, &error);
+    answer->bench_growth = bench_growth(answer);
+    answer->new_bytes = new_bytes(answer);
     return true;
 }
 
@@ -228,74 +284,108 @@ static double mib(uint64_t bytes)
     return (double)bytes / (1 << 20);
 }
 
+/* Of the process, if nobody else were there. */
+static uint64_t alone_bytes(const server_answer *answer)
+{
+    return answer->plan.load_peak_bytes + answer->bench_growth + answer->new_bytes;
+}
+
 /* It would not fit if it were alone: waiting does not help. */
-static bool refuse_for_good(server_answer *answer, uint64_t allowed)
+static void refuse_for_good(server_answer *answer, uint64_t allowed)
 {
     const snug_plan *plan = &answer->plan;
+    const uint64_t need = alone_bytes(answer);
 
     server_refuse(
         &answer->refusal, 400, "does_not_fit", NULL,
         "this request does not fit: %u tokens of prompt and up to %u of answer need %.1f MiB, and "
         "%.1f MiB may be used (limited by %.100s). Ask for fewer max_tokens, send a shorter prompt, "
         "or give snug.kv_bits or snug.max_kv_size",
-        plan->prompt_tokens, plan->cache_tokens - plan->prompt_tokens, mib(plan->peak_bytes), mib(allowed),
+        plan->prompt_tokens, plan->cache_tokens - plan->prompt_tokens, mib(need), mib(allowed),
         plan->limited_by);
-    answer->refusal.need_bytes = plan->peak_bytes;
+    answer->refusal.need_bytes = need;
     answer->refusal.limit_bytes = allowed;
     server_count(answer->server, SERVER_COUNT_NO_MEMORY);
-    return false;
 }
 
-/* What the process has now and will have with all that run, and with this one, if nothing is given back. */
-static uint64_t all_bytes(const server_answer *answer, uint64_t leaving, uint64_t growth)
-{
-    return answer->plan.peak_bytes + leaving + growth;
-}
+typedef enum verdict {
+    VERDICT_REFUSED = -1,
+    VERDICT_WAIT = 0,
+    VERDICT_BEGIN = 1,
+} verdict;
 
-/* Room for it: what is kept goes, as far as it must. */
-static void make_room(server_answer *answer, uint64_t leaving, uint64_t growth, uint64_t allowed)
-{
-    const uint64_t all = all_bytes(answer, leaving, growth);
+/* What is there, and what a request that was just planned would make of it. */
+typedef struct outlook {
+    uint64_t kept;    /* what goes when what is kept is dropped */
+    uint64_t allowed; /* alone */
+    uint64_t planned; /* beside others */
+    uint64_t beside;  /* of the process at the end of all that run, if what is kept is dropped */
+} outlook;
 
-    if (all > allowed)
-        (void)server_kept_drop(answer->server, all - allowed);
-}
-
-/* 1: begin; 0: wait; -1: refused. With the lock held. */
-static int try_to_begin(server_answer *answer)
+/* False: the request cannot be planned. */
+static bool look(outlook *o, server_answer *answer)
 {
     struct server *server = answer->server;
     const snug_strategy_rules *rules = snug_strategy_rules_of(answer->profile.strategy);
-    uint64_t growth, allowed, beside;
+    uint64_t growth;
     const uint64_t leaving = leaving_bytes(server, &growth);
-    const uint64_t kept = server_kept_bytes(server);
 
+    *o = (outlook){ .kept = server_kept_bytes(server) };
     if (!make_plan(answer, leaving))
-        return -1;
-    allowed = share_of(answer->plan.limit_bytes, rules->warn_share);
-    if (answer->plan.peak_bytes > allowed) {
-        (void)refuse_for_good(answer, allowed);
-        return -1;
-    }
-    answer->plan.is_tight = answer->plan.peak_bytes > share_of(answer->plan.limit_bytes, rules->plan_share);
-    beside = all_bytes(answer, leaving - kept, growth);
-    if (server->queue.shares && beside > share_of(answer->plan.limit_bytes, rules->plan_share))
-        return 0;
-    make_room(answer, leaving, growth, allowed);
-    atomic_store(&answer->predicted_peak_bytes,
-                 beside + server_kept_bytes(server)); /* it goes only if it must */
-    server_limit_apply(server);
-    return 1;
+        return false;
+    o->allowed = share_of(answer->plan.limit_bytes, rules->warn_share);
+    o->planned = share_of(answer->plan.limit_bytes, rules->plan_share);
+    o->beside = alone_bytes(answer) + leaving - o->kept + growth;
+    return true;
 }
 
-/* Of what the plan adds, what the workbench is to get. */
-static uint64_t bench_growth(const server_answer *answer)
+/* If so much more went with what is kept. */
+static verdict judge(const server_answer *answer, const outlook *o, uint64_t shared)
 {
-    const snug_plan *plan = &answer->plan;
-    const uint64_t sampler = snug_sampler_estimate_bytes(answer->id_kinds);
-    const uint64_t added = plan->use_bytes[SNUG_MEMORY_SCRATCH] - plan->load_use_bytes[SNUG_MEMORY_SCRATCH];
+    if (alone_bytes(answer) > o->allowed + shared)
+        return VERDICT_REFUSED;
+    return answer->server->queue.shares && o->beside > o->planned + shared ? VERDICT_WAIT : VERDICT_BEGIN;
+}
 
-    return added > sampler ? added - sampler : 0;
+/* What is kept goes, as far as it must, and what there will be then is the prediction. */
+static void make_room(server_answer *answer, const outlook *o)
+{
+    struct server *server = answer->server;
+    const uint64_t all = o->beside + o->kept;
+
+    answer->plan.is_tight = alone_bytes(answer) > o->planned;
+    if (all > o->allowed)
+        (void)server_kept_drop(server, all - o->allowed);
+    atomic_store(&answer->predicted_peak_bytes, o->beside + server_kept_bytes(server));
+    server_limit_apply(server);
+}
+
+/* With the lock held, and the turn. */
+static verdict try_to_begin(server_answer *answer)
+{
+    struct server *server = answer->server;
+    verdict found = VERDICT_REFUSED;
+    uint64_t shared;
+    outlook o;
+
+    server_kept_take(&answer->reuse, server, &answer->profile, answer->ids, answer->id_count);
+    if (look(&o, answer)) {
+        shared = server_kept_shared_bytes(server);
+        found = judge(answer, &o, 0);
+        if (found != VERDICT_BEGIN && judge(answer, &o, shared) == VERDICT_BEGIN) {
+            (void)server_kept_drop(server, UINT64_MAX); /* what they read together goes with the last */
+            found = look(&o, answer) ? judge(answer, &o, 0) : VERDICT_REFUSED;
+        }
+    }
+    if (found == VERDICT_BEGIN) {
+        make_room(answer, &o);
+        answer->session = server_kept_use(server, &answer->reuse);
+        return found;
+    }
+    server_kept_return(server, &answer->reuse);
+    if (found == VERDICT_REFUSED && !answer->refusal.status)
+        refuse_for_good(answer, o.allowed);
+    return found;
 }
 
 /* Those that run come to as much as it does together with them. */
@@ -307,22 +397,19 @@ static void raise_predictions(server_answer *answer)
     for (const server_share *share = server->queue.shares; share; share = share->next)
         if (bytes > atomic_load(&share->answer->predicted_peak_bytes))
             atomic_store(&share->answer->predicted_peak_bytes, bytes);
-    if (bytes > atomic_load(&server->counts.predicted_peak_bytes))
-        atomic_store(&server->counts.predicted_peak_bytes, bytes);
+    server_count_most(&server->counts.predicted_peak_bytes, bytes);
 }
 
 static void begin(server_answer *answer)
 {
     server_queue *queue = &answer->server->queue;
-    const uint64_t bench = bench_growth(answer);
-    const uint64_t new_bytes = answer->plan.peak_bytes - answer->plan.load_peak_bytes - bench;
+    const uint64_t bench = answer->bench_growth;
 
-    answer->bench_growth = bench;
     answer->share.answer = answer;
     answer->share.model = answer->model;
     answer->share.bench_bytes = bench > 0 ? bench_bytes(answer->server, answer->model) + bench : 0;
     atomic_store(&answer->share.held_bytes, 0);
-    atomic_store(&answer->share.growth_bytes, new_bytes);
+    atomic_store(&answer->share.growth_bytes, answer->new_bytes);
     answer->share.next = queue->shares;
     queue->shares = &answer->share;
     queue->running++;
@@ -370,11 +457,11 @@ bool server_admit(server_answer *answer)
 {
     server_queue *queue = &answer->server->queue;
     bool is_chosen = false;
-    int verdict = 0;
+    verdict found = VERDICT_WAIT;
 
     (void)pthread_mutex_lock(&queue->admission);
     join(answer);
-    while (verdict == 0 && !is_hopeless(answer)) {
+    while (found == VERDICT_WAIT && !is_hopeless(answer)) {
         if (queue->admitting != answer) { /* those that came before begin before */
             (void)pthread_cond_wait(&queue->changed, &queue->admission);
             continue;
@@ -385,33 +472,39 @@ bool server_admit(server_answer *answer)
         (void)pthread_mutex_lock(&queue->admission);
         if (queue->admitting == answer) {
             is_chosen = is_chosen || choose_profile(answer);
-            verdict = is_chosen ? try_to_begin(answer) : -1;
+            found = is_chosen ? try_to_begin(answer) : VERDICT_REFUSED;
         }
-        server_turn_leave(&answer->server->turn);
-        if (verdict == 0)
+        answer->has_turn = true;
+        if (found != VERDICT_BEGIN) /* else nobody comes between the plan and the session */
+            server_answer_leave_turn(answer);
+        if (found == VERDICT_WAIT)
             wait_a_while(queue);
     }
-    if (verdict == 1)
+    if (found == VERDICT_BEGIN)
         begin(answer);
     leave(answer);
     (void)pthread_cond_broadcast(&queue->changed);
     (void)pthread_mutex_unlock(&queue->admission);
-    return verdict == 1;
+    return found == VERDICT_BEGIN;
 }
 
 void server_admit_update(server_answer *answer)
 {
     const snug_plan *plan = &answer->plan;
     const snug_kv *kv = snug_session_kv(answer->session);
-    const uint32_t tokens = snug_session_tokens(answer->session);
     const uint64_t committed = snug_kv_committed_bytes(kv);
-    const uint64_t end =
-        snug_kv_projected_bytes(kv, tokens > plan->cache_tokens ? tokens : plan->cache_tokens);
+    const uint64_t end = snug_kv_projected_bytes(kv, end_tokens(plan, answer->session));
+    const uint64_t reached =
+        plan->fixed_bytes + snug_memory_read_all(answer->server->options.memory).used_bytes;
     const uint64_t cache = plan->use_bytes[SNUG_MEMORY_KV] - plan->load_use_bytes[SNUG_MEMORY_KV];
     const uint64_t beside = plan->peak_bytes - plan->load_peak_bytes - cache - answer->bench_growth;
 
     atomic_store(&answer->share.held_bytes, committed + beside);
     atomic_store(&answer->share.growth_bytes, end > committed ? end - committed : 0);
+    if (reached > answer->predicted_reached_bytes) {
+        answer->predicted_reached_bytes = reached;
+        server_count_most(&answer->server->counts.predicted_reached_bytes, reached);
+    }
 }
 
 void server_admit_end(server_answer *answer)

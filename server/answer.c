@@ -162,18 +162,14 @@ static bool make_session(server_answer *answer)
         .workbench = answer->server->models.model[answer->model].bench,
     };
     snug_error error = { SNUG_OK, "" };
-    uint64_t taken;
 
     if (answer->id_count > profile->context_tokens)
         return server_refuse(&answer->refusal, 400, "context_length_exceeded", "messages",
                              "the prompt has %zu tokens, but the context holds %u: shorten it, or raise the "
                              "context",
                              answer->id_count, profile->context_tokens);
-    answer->session = server_kept_take(answer->server, profile, answer->ids, answer->id_count, &taken);
-    if (answer->session) { /* what was foreseen beside it, it is itself */
-        atomic_fetch_sub(&answer->predicted_peak_bytes, taken);
+    if (answer->session) /* it goes on from one that was kept */
         return true;
-    }
     if (snug_session_create(&answer->session, answer->loaded.model, answer->server->options.memory, &options,
                             &error) != SNUG_OK)
         return server_refuse_error(&answer->refusal, &error);
@@ -193,7 +189,7 @@ static void take_turn(server_answer *answer)
     answer->has_turn = true;
 }
 
-static void leave_turn(server_answer *answer)
+void server_answer_leave_turn(server_answer *answer)
 {
     if (answer->has_turn)
         server_turn_leave(&answer->server->turn);
@@ -221,7 +217,7 @@ static bool send_chunk(server_answer *answer, json_t *chunk)
     bool is_sent;
 
     if (may_wait)
-        leave_turn(answer);
+        server_answer_leave_turn(answer);
     is_sent = server_outlet_event(answer->job->outlet, NULL, chunk);
     if (may_wait)
         take_turn(answer);
@@ -386,7 +382,7 @@ static void leave_bench(server_answer *answer)
         return;
     take_turn(answer);
     (void)snug_workbench_trim(answer->server->models.model[answer->model].bench);
-    leave_turn(answer);
+    server_answer_leave_turn(answer);
 }
 
 /* What the session holds is kept for what comes next, unless it failed; and its room is free. */
@@ -492,9 +488,8 @@ static void write_answer(server_answer *answer)
     do {
         if (is_ready) {
             server_events_queue(answer->server);
-            take_turn(answer);
             compute(answer);
-            leave_turn(answer);
+            server_answer_leave_turn(answer);
         }
         is_ready = server_fall(answer);
     } while (is_ready);

@@ -38,10 +38,15 @@ typedef struct server_answer {
     uint64_t seed;        /* what comes is drawn from it */
 
     server_profile profile;
-    snug_plan plan;                        /* of this request, as if nobody else were there */
-    _Atomic uint64_t predicted_peak_bytes; /* of the process, with those beside it, also those that come */
-    uint64_t bench_growth;                 /* of the plan: what its largest chunk adds to the workbench */
-    uint32_t id_kinds;                     /* that the sampler chooses among */
+    snug_plan plan;     /* of this request, as if nobody else were there, nor anything to go on from */
+    uint64_t new_bytes; /* that it adds, less what it goes on from */
+    server_reuse reuse; /* while it is being admitted */
+    /* Of the process, with those beside it, also those that come, each at its full length; and for what all
+     * have really reached. */
+    _Atomic uint64_t predicted_peak_bytes;
+    uint64_t predicted_reached_bytes;
+    uint64_t bench_growth; /* of the plan: what its largest chunk adds to the workbench */
+    uint32_t id_kinds;     /* that the sampler chooses among */
     server_share share;
     bool is_admitted;
     struct server_answer *next_admitted; /* that waits behind this one */
@@ -70,6 +75,7 @@ void server_answer_job(struct server *server, server_job *job);
 
 /* The prompt as ids of the model that is loaded, what was said of the answer behind it. False: refused. */
 bool server_answer_read_prompt(server_answer *answer);
+void server_answer_leave_turn(server_answer *answer);
 /* Noted, counted, and told to whoever listens. */
 void server_answer_relief(server_answer *answer, const server_relief *relief);
 
@@ -80,7 +86,8 @@ bool server_fall(server_answer *answer);
 
 /* --- admission (admission.c) ---------------------------------------------------------------------------- */
 
-/* Plan, and wait until it fits. False: refused, or the client has gone. */
+/* Plan, and wait until it fits. True: with the turn, and with the session that it goes on from, if there is
+ * one. False: refused, or the client has gone. */
 bool server_admit(server_answer *answer);
 /* It holds that much now, and will take so much more. */
 void server_admit_update(server_answer *answer);

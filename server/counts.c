@@ -23,6 +23,14 @@ void server_count(struct server *server, server_count_of what)
     server_count_more(server, what, 1);
 }
 
+void server_count_most(_Atomic uint64_t *most, uint64_t bytes)
+{
+    uint64_t now = atomic_load(most);
+
+    while (bytes > now && !atomic_compare_exchange_weak(most, &now, bytes))
+        ;
+}
+
 void server_count_time(server_histogram *histogram, uint64_t ns)
 {
     unsigned bucket = 0;

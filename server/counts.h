@@ -37,7 +37,8 @@ typedef struct server_counts {
     _Atomic uint64_t of[SERVER_COUNT_COUNT];
     _Atomic uint64_t relief_steps[SNUG_RELIEF_RECOVER + 1];
     _Atomic uint64_t relief_bytes[SNUG_RELIEF_RECOVER + 1];
-    _Atomic uint64_t predicted_peak_bytes; /* the highest of any request */
+    _Atomic uint64_t predicted_peak_bytes;    /* the highest of any request, at its full length */
+    _Atomic uint64_t predicted_reached_bytes; /* the highest for lengths that were reached */
     server_histogram queue_time;
     server_histogram first_token_time;
     server_histogram answer_time;
@@ -47,6 +48,8 @@ struct server;
 
 void server_count(struct server *server, server_count_of what);
 void server_count_more(struct server *server, server_count_of what, uint64_t count);
+/* The higher of both stays. */
+void server_count_most(_Atomic uint64_t *most, uint64_t bytes);
 void server_count_time(server_histogram *histogram, uint64_t ns);
 void server_count_relief(struct server *server, const snug_relief_event *event);
 

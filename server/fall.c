@@ -106,6 +106,9 @@ static bool begin_with(server_answer *answer, size_t model)
     if (server_answer_read_prompt(answer) && server_admit(answer) &&
         answer->id_count < answer->profile.context_tokens)
         return true;
+    snug_session_destroy(answer->session);
+    answer->session = NULL;
+    server_answer_leave_turn(answer);
     server_admit_end(answer);
     server_models_release(answer->server, model);
     answer->is_loaded = false;

@@ -106,7 +106,7 @@ static json_t *snug_json(const server_answer *answer)
     const server_job *job = answer->job;
 
     return json_pack(
-        "{s:s,s:s,s:I,s:I,s:I,s:f,s:f,s:f,s:f,s:I,s:I,s:I,s:s,s:o,s:o,s:o}", "stop",
+        "{s:s,s:s,s:I,s:I,s:I,s:f,s:f,s:f,s:f,s:I,s:I,s:I,s:I,s:s,s:o,s:o,s:o}", "stop",
         answer->stops.is_met ? "stop_string" : snug_stop_name(r->stop), "asked_model",
         answer->server->models.model[answer->asked_model].id, "prompt_tokens", (json_int_t)r->prompt_tokens,
         "cached_tokens", (json_int_t)r->reused_tokens, "generated_tokens", (json_int_t)r->generated_tokens,
@@ -114,7 +114,8 @@ static json_t *snug_json(const server_answer *answer)
         (double)answer->first_token_ns / 1e6, "prefill_tokens_per_second",
         per_second(r->prompt_tokens - r->reused_tokens, r->prefill_ns), "tokens_per_second",
         per_second(r->generated_tokens > 0 ? r->generated_tokens - 1 : 0, r->decode_ns),
-        "predicted_peak_bytes", (json_int_t)atomic_load(&answer->predicted_peak_bytes), "measured_peak_bytes",
+        "predicted_peak_bytes", (json_int_t)atomic_load(&answer->predicted_peak_bytes),
+        "predicted_reached_bytes", (json_int_t)answer->predicted_reached_bytes, "measured_peak_bytes",
         (json_int_t)answer->measured_peak_bytes, "context_tokens", (json_int_t)answer->profile.context_tokens,
         "strategy", snug_strategy_name(answer->profile.strategy), "kv", kv_json(answer), "relief",
         relief_json(answer), "warnings", warnings(answer));

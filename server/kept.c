@@ -57,7 +57,6 @@ static server_kept_session *unlink_kept(server_kept *kept, server_kept_session *
 
     *at = found->next;
     kept->count--;
-    kept->bytes -= found->bytes;
     return found;
 }
 
@@ -157,12 +156,28 @@ void server_kept_drop_model(struct server *server, size_t model)
     } while (found);
 }
 
+/* What comes and goes with a session beside its cache: ids, tables, a sampler's. */
+#define SESSION_BYTES ((uint64_t)64 << 10)
+
 uint64_t server_kept_bytes(struct server *server)
 {
-    uint64_t bytes;
+    uint64_t bytes = 0;
 
     (void)pthread_mutex_lock(&server->kept.lock);
-    bytes = server->kept.bytes;
+    for (const server_kept_session *kept = server->kept.first; kept; kept = kept->next)
+        bytes += snug_kv_committed_bytes(snug_session_kv(kept->session)) +
+                 (uint64_t)snug_session_context_tokens(kept->session) * sizeof(uint32_t) + SESSION_BYTES;
+    (void)pthread_mutex_unlock(&server->kept.lock);
+    return bytes;
+}
+
+uint64_t server_kept_shared_bytes(struct server *server)
+{
+    uint64_t bytes = 0;
+
+    (void)pthread_mutex_lock(&server->kept.lock);
+    for (const server_kept_session *kept = server->kept.first; kept; kept = kept->next)
+        bytes += snug_kv_shared_bytes(snug_session_kv(kept->session));
     (void)pthread_mutex_unlock(&server->kept.lock);
     return bytes;
 }
@@ -184,7 +199,6 @@ static void link_first(struct server *server, server_kept_session *kept)
     kept->next = server->kept.first;
     server->kept.first = kept;
     server->kept.count++;
-    server->kept.bytes += kept->bytes;
     (void)pthread_mutex_unlock(&server->kept.lock);
 }
 
@@ -196,37 +210,49 @@ static bool is_worth_keeping(const snug_session *session, uint32_t common)
     return beside > 64 && beside > snug_session_tokens(session) / 4;
 }
 
-snug_session *server_kept_take(struct server *server, const server_profile *profile, const uint32_t *ids,
-                               size_t count, uint64_t *taken_bytes_out)
+void server_kept_take(server_reuse *out, struct server *server, const server_profile *profile,
+                      const uint32_t *ids, size_t count)
 {
     server_kept_session **at, *found = NULL;
-    snug_session *session = NULL;
     uint32_t common;
 
-    *taken_bytes_out = 0;
+    *out = (server_reuse){ .session = NULL };
     (void)pthread_mutex_lock(&server->kept.lock);
     at = find_best(&server->kept, profile, ids, count, &common);
     if (at)
         found = unlink_kept(&server->kept, at);
     (void)pthread_mutex_unlock(&server->kept.lock);
     if (!found)
-        return NULL;
+        return;
     if (is_worth_keeping(found->session, common) &&
-        snug_session_fork(&session, found->session, NULL) == SNUG_OK) {
+        snug_session_fork(&out->session, found->session, NULL) == SNUG_OK) {
         link_first(server, found);
-        return session;
+        (void)snug_session_truncate(out->session, common < count ? common : common - 1);
+        return;
     }
-    session = found->session;
-    *taken_bytes_out = found->bytes;
-    server_models_release(server, profile->model); /* the request has a use of its own */
-    server_free(found);
-    return session;
+    out->session = found->session;
+    out->whole = found;
 }
 
-static uint64_t own_bytes(const snug_session *session)
+void server_kept_return(struct server *server, server_reuse *reuse)
 {
-    return snug_kv_committed_bytes(snug_session_kv(session)) +
-           (uint64_t)snug_session_context_tokens(session) * sizeof(uint32_t) + ((uint64_t)64 << 10);
+    if (reuse->whole)
+        link_first(server, reuse->whole);
+    else
+        snug_session_destroy(reuse->session);
+    *reuse = (server_reuse){ .session = NULL };
+}
+
+snug_session *server_kept_use(struct server *server, server_reuse *reuse)
+{
+    snug_session *session = reuse->session;
+
+    if (reuse->whole) { /* the request has a use of its own */
+        server_models_release(server, reuse->whole->profile.model);
+        server_free(reuse->whole);
+    }
+    *reuse = (server_reuse){ .session = NULL };
+    return session;
 }
 
 void server_kept_put(struct server *server, snug_session *session, const server_profile *profile)
@@ -242,7 +268,7 @@ void server_kept_put(struct server *server, snug_session *session, const server_
         server_models_release(server, profile->model);
         return;
     }
-    *kept = (server_kept_session){ .session = session, .profile = *profile, .bytes = own_bytes(session) };
+    *kept = (server_kept_session){ .session = session, .profile = *profile };
     link_first(server, kept);
     (void)pthread_mutex_lock(&server->kept.lock);
     if (server->kept.count > server->options.kept)

@@ -94,8 +94,12 @@ static void add_memory(page *p, struct server *server)
           state.process_file_bytes);
     one(p, "memory_measured_peak_bytes", "gauge", "The most unreclaimable bytes that the kernel has shown.",
         snug_memory_measured_peak(memory));
-    one(p, "memory_predicted_peak_bytes", "gauge", "The most that was predicted for any request.",
+    one(p, "memory_predicted_peak_bytes", "gauge",
+        "The most that was predicted for requests, each at its full length.",
         atomic_load(&server->counts.predicted_peak_bytes));
+    one(p, "memory_predicted_reached_bytes", "gauge",
+        "The same for the lengths that answers really reached: what the measured peak is held against.",
+        atomic_load(&server->counts.predicted_reached_bytes));
     one(p, "memory_kept_bytes", "gauge", "Of conversations that are kept for what comes next.",
         server_kept_bytes(server));
     one(p, "memory_pressure_level", "gauge", "0 low, 1 medium, 2 high, 3 critical.",

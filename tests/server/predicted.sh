@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# predicted.sh - one, two and three answers at a time: what the server predicts is never below what the kernel
-# then shows of it, and at most 3 % + 2 MB above.
+# predicted.sh - one and three answers at a time, to their full length or not, alone or from a beginning that
+# is kept for others, too: what the server predicts is never below what the kernel then shows of it, and at
+# most 3 % + 2 MB above.
 # shellcheck source=lib.sh disable=SC1091
 . "$(dirname "$0")/lib.sh"
 if [ -n "${SANITIZED:-}" ]; then
@@ -11,38 +12,75 @@ fi
 
 gauge() { sed -n "s/^snug_memory_$1 //p" "$work/out"; }
 
-# at_once COUNT WORDS BITS: as many answers, to a prompt of so many times nine words.
+# near WHAT MEASURED PREDICTED
+near() {
+    echo "$(basename "$model"), $1: measured $2, predicted $3"
+    if [ "$3" -lt "$2" ] || [ "$3" -gt $(($2 * 103 / 100 + 2000000)) ]; then
+        fail "$1" "measured $2, predicted $3"
+    fi
+}
+
+# held WHAT GAUGE: that prediction against the peak.
+held() {
+    ask /metrics
+    near "$1" "$(gauge measured_peak_bytes)" "$(gauge "$2")"
+}
+
+# Nine words, so many times.
+lines() {
+    local i
+    for ((i = 0; i < $1; i++)); do printf 'The dog and the cat went to the park. '; done
+}
+
+# tell PROMPT TOKENS BITS: one answer, to $work/answer$number.
+tell() {
+    curl -sS -o "$work/answer$number" "$url/v1/chat/completions" -d "{\"messages\":[{\"role\":\"user\",
+        \"content\":\"$1\"}],\"max_tokens\":$2,\"temperature\":0,
+        \"snug\":{\"kv_bits\":$3,\"repetition_penalty\":${penalty:-0.8}}}"
+}
+
+# at_once COUNT LINES BITS TOKENS
 at_once() {
-    local long i clients=() measured predicted
-    long=$(for ((i = 0; i < $2; i++)); do printf 'The dog and the cat went to the park. '; done)
+    local clients=() number
     serve --answers 3 --keep 0
-    for ((i = 0; i < $1; i++)); do
-        curl -sS -o "$work/answer$i" "$url/v1/chat/completions" -d "{\"messages\":[{\"role\":\"user\",
-            \"content\":\"$long Tell me story $i.\"}],\"max_tokens\":200,\"temperature\":0,
-            \"snug\":{\"kv_bits\":$3,\"repetition_penalty\":0.8}}" &
+    for ((number = 0; number < $1; number++)); do
+        tell "$(lines "$2") Tell me story $number." "$4" "$3" &
         clients+=($!)
     done
     wait "${clients[@]}"
-    for ((i = 0; i < $1; i++)); do
-        "$JSON_GET" "$work/answer$i" choices.0.message.content >/dev/null || fail "answer $i of $1" ''
+    for ((number = 0; number < $1; number++)); do
+        "$JSON_GET" "$work/answer$number" choices.0.message.content >/dev/null ||
+            fail "answer $number of $1" ''
     done
-    ask /metrics
-    measured=$(gauge measured_peak_bytes)
-    predicted=$(gauge predicted_peak_bytes)
-    echo "$(basename "$model"), $1 at a time, $2 lines, $3 bits: measured $measured, predicted $predicted"
-    if [ "$predicted" -lt "$measured" ] || [ "$predicted" -gt $((measured * 103 / 100 + 2000000)) ]; then
-        fail "the prediction of $1 at a time" "measured $measured, predicted $predicted"
-    fi
-    stop_server
 }
 
-for count in 1 2 3; do
-    at_once $count 1 16
-    at_once $count 60 8
+for count in 1 3; do
+    at_once $count 1 16 200
+    held "$count at a time, 16 bits" predicted_peak_bytes
+    held "$count at a time, 16 bits" predicted_reached_bytes
+    stop_server
+    at_once $count 60 8 60
+    held "$count at a time, long, 8 bits" predicted_peak_bytes
+    stop_server
 done
-if [ -d "$SHARED/models/base" ]; then
-    model=$SHARED/models/base
-    at_once 1 60 8
-    at_once 3 60 8
-fi
+
+[ ! -d "$SHARED/models/base" ] || model=$SHARED/models/base
+# They end long before they may: 2,000 tokens were foreseen for each.
+penalty=1 at_once 3 1 16 2000
+held '3 that end early' predicted_reached_bytes
+[ "$(gauge predicted_peak_bytes)" -gt "$(gauge predicted_reached_bytes)" ] ||
+    fail 'at full length it is more' "$(gauge predicted_peak_bytes)"
+stop_server
+
+# A beginning of some 400 tokens is read from what is kept, which stays: both hold it once.
+serve --answers 1 --keep 4
+number=0
+tell "$(lines 40) It was sunny. $(lines 16) Tell me a story." 2 16
+number=1
+tell "$(lines 40) Tell me another story." 24 16
+of() { "$JSON_GET" "$work/answer1" "$1"; }
+[ "$(of usage.prompt_tokens_details.cached_tokens)" -gt 300 ] ||
+    fail 'the beginning is not computed again' "$(cat "$work/answer1")"
+near 'a beginning held by two' "$(of snug.measured_peak_bytes)" "$(of snug.predicted_peak_bytes)"
+stop_server
 finish
