@@ -301,9 +301,12 @@ static uint64_t about_to_miss(snug_session *session)
 static bool sample(snug_relief *relief)
 {
     /* A reading is copied only when it is new. */
-    if (!snug_monitor_sample(relief->monitor, NULL))
+    if (relief->read)
+        relief->read(relief->read_user, &relief->reading);
+    else if (snug_monitor_sample(relief->monitor, NULL))
+        (void)snug_monitor_sample(relief->monitor, &relief->reading);
+    else
         return false;
-    (void)snug_monitor_sample(relief->monitor, &relief->reading);
     snug_trend_add(&relief->trend, relief->reading.time_ns, relief->reading.limit_bytes);
     return true;
 }
@@ -314,13 +317,13 @@ static bool read_pressure(snug_relief *relief)
     const bool was_read = relief->is_unread;
 
     relief->is_unread = false;
-    if (!relief->read)
-        return sample(relief) || was_read;
-    relief->read(relief->read_user, &relief->reading);
-    return true;
+    return sample(relief) || was_read;
 }
 
-/* What will be beyond the limit in a moment, if others go on to take as much as they did. */
+/*
+ * What will be beyond the limit in a moment, if others go on to take as much as they did. What half the
+ * reserve is enough for is left to it: in small groups the kernel's own pages make the limit fall so.
+ */
 static uint64_t over_soon(const snug_session *session)
 {
     const snug_relief *relief = &session->relief;
@@ -328,7 +331,9 @@ static uint64_t over_soon(const snug_session *session)
     const uint64_t hard = snug_memory_hard_limit(session->memory);
     const uint64_t soon_used = snug_steps_used_bytes(session) + fall;
 
-    return fall > 0 && soon_used > hard ? soon_used - hard : 0;
+    if (fall == 0 || snug_trend_lost(&relief->trend) <= relief->reading.reserve_bytes / 2)
+        return 0;
+    return soon_used > hard ? soon_used - hard : 0;
 }
 
 /*

@@ -11,15 +11,18 @@
 void snug_trend_add(snug_trend *trend, uint64_t now_ns, uint64_t limit_bytes)
 {
     const uint64_t ns = now_ns - trend->time_ns;
-    double fall = 0;
+    uint64_t lost = 0;
 
     if (ns == 0)
         return;
-    if (ns > APART_NS)
+    if (ns > APART_NS) {
         memset(trend->fall, 0, sizeof trend->fall);
-    else if (limit_bytes < trend->limit_bytes)
-        fall = (double)(trend->limit_bytes - limit_bytes) / (double)ns;
-    trend->fall[trend->next] = fall;
+        memset(trend->lost, 0, sizeof trend->lost);
+    } else if (limit_bytes < trend->limit_bytes) {
+        lost = trend->limit_bytes - limit_bytes;
+    }
+    trend->fall[trend->next] = (double)lost / (double)ns;
+    trend->lost[trend->next] = lost;
     trend->next = (trend->next + 1) % SNUG_TREND_STEPS;
     trend->time_ns = now_ns;
     trend->limit_bytes = limit_bytes;
@@ -33,4 +36,13 @@ uint64_t snug_trend_fall(const snug_trend *trend, uint64_t ns)
         if (trend->fall[i] < least)
             least = trend->fall[i];
     return (uint64_t)(least * (double)ns);
+}
+
+uint64_t snug_trend_lost(const snug_trend *trend)
+{
+    uint64_t sum = 0;
+
+    for (uint32_t i = 0; i < SNUG_TREND_STEPS; i++)
+        sum += trend->lost[i];
+    return sum;
 }

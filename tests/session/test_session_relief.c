@@ -537,6 +537,8 @@ typedef struct machine {
     uint64_t quiet_ns; /* when the others end; 0: never */
     uint64_t come_ns;  /* when more of them come; 0: never */
     uint64_t coming_bytes;
+    uint64_t fall_bytes; /* of the limit, at each look from half a second on */
+    uint64_t reserve_bytes;
 } machine;
 
 static void read_machine(void *user, snug_pressure_reading *out)
@@ -550,7 +552,10 @@ static void read_machine(void *user, snug_pressure_reading *out)
         m->others_bytes += m->coming_bytes;
         m->come_ns = 0;
     }
+    if (m->now_ns > 500000000)
+        m->limit_bytes -= m->fall_bytes;
     out->time_ns = m->now_ns;
+    out->reserve_bytes = m->reserve_bytes;
     out->used_bytes = snug_memory_read_all(m->r->memory).used_bytes + m->others_bytes;
     out->limit_bytes = m->limit_bytes;
     out->usage = (double)out->used_bytes / (double)m->limit_bytes;
@@ -628,6 +633,40 @@ static void relief_comes_before_the_threshold_is_crossed(void **state)
     assert_true((double)snug_memory_read_all(r->memory).used_bytes < 0.70 * (double)m.limit_bytes);
     assert_int_equal(highest_told, SNUG_PRESSURE_MEDIUM);
     snug_session_destroy(h.session);
+    close_model(r);
+}
+
+/* A limit that falls by 50 KiB or by 1 MiB at each look, over a reserve of 4 MiB. The ledger's own is just
+ * enough, and stays. */
+static void a_fall_by_less_than_half_the_reserve_costs_nothing(void **state)
+{
+    static const uint64_t falls[] = { (uint64_t)50 << 10, (uint64_t)1 << 20 };
+    snug_session_options options = adaptive(SNUG_STRATEGY_BALANCED);
+    rig *r = *state;
+    run whole = { .r = r };
+    uint64_t full;
+
+    skip_under_tsan();
+    open_model(r, 0);
+    run_whole(&whole, &options, &full);
+    for (size_t i = 0; i < 2; i++) {
+        machine m = { .r = r,
+                      .limit_bytes = (uint64_t)64 << 30,
+                      .fall_bytes = falls[i],
+                      .reserve_bytes = (uint64_t)4 << 20 };
+        run h = { .r = r };
+
+        open_session(&h, &options);
+        assert_int_equal(snug_memory_set_limits(r->memory, 0, full + 64 * 1024), SNUG_OK);
+        h.session->relief.read = read_machine;
+        h.session->relief.read_user = &m;
+        assert_int_equal(begin(&h), SNUG_OK);
+        assert_int_equal(h.events > 0, i == 1);
+        if (h.events > 0)
+            assert_int_equal(h.event[0].reason, SNUG_RELIEF_FORECAST);
+        snug_session_destroy(h.session);
+        assert_int_equal(snug_memory_set_limits(r->memory, 0, 0), SNUG_OK);
+    }
     close_model(r);
 }
 
@@ -736,6 +775,7 @@ int main(void)
         cmocka_unit_test(what_was_set_is_kept_or_the_request_ends),
         cmocka_unit_test(what_fits_to_its_end_runs_as_it_was_made),
         cmocka_unit_test(relief_comes_before_the_threshold_is_crossed),
+        cmocka_unit_test(a_fall_by_less_than_half_the_reserve_costs_nothing),
         cmocka_unit_test(recovery_gives_new_tokens_more_bits_again),
         cmocka_unit_test(the_older_half_is_forgotten_only_where_that_is_allowed),
         cmocka_unit_test(nobody_loses_bits_for_what_would_not_be_felt),
