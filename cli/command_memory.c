@@ -154,9 +154,11 @@ static void print_levels(const snug_memory_state *state)
                                                          state->binding == SNUG_MEMORY_SOURCE_CGROUP_HIGH);
 
         cli_print("  %s\n", level->path);
-        cli_print("                max %s, high %s, used %s (%s of it can be dropped); room %s%s\n",
+        cli_print("                max %s, high %s, used %s (%s of it can be dropped)%s%s; room %s%s\n",
                   amount(level->max_bytes).text, amount(level->high_bytes).text,
                   amount(level->current_bytes).text, amount(level->reclaimable_bytes).text,
+                  level->reserve_bytes > 0 ? ", less a reserve of " : "",
+                  level->reserve_bytes > 0 ? amount(level->reserve_bytes).text : "",
                   amount(level->headroom_bytes).text, binds ? "   <- this one binds" : "");
     }
 }

@@ -197,8 +197,11 @@ size_t cli_engine_suggest(snug_plan_way ways_out[SNUG_PLAN_WAYS_MAX], const cli_
 static void say_what_would_fit(const cli_engine *engine, const cli_request *request)
 {
     snug_plan_way ways[SNUG_PLAN_WAYS_MAX];
-    const size_t count = cli_engine_suggest(ways, engine, request);
+    size_t count = 0;
 
+    /* Else the ledger's limit, which is the user's, counts as all there is, and none is named above it. */
+    if (snug_memory_set_limits(engine->memory, 0, 0) == SNUG_OK)
+        count = cli_engine_suggest(ways, engine, request);
     for (size_t i = 0; i < count; i++)
         cli_report("  %s", cli_choice_way_in_words(engine, &ways[i]).text);
     if (count == 0)

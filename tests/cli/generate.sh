@@ -85,6 +85,7 @@ run -m "$model" -p "$prompt" --memory-limit 1M
 is 'status below need' "$status" 3
 is 'output below need' "$out" ''
 has 'figures below need' "$err" 'may use 1.0 MiB (limited by --memory-limit)'
+has 'a limit that would do' "$err" '  --memory-limit '
 run -m "$model" -p "$prompt" --max-tokens 40 --json
 need=$(json memory.predicted_peak_bytes)
 if [ -z "${SANITIZED-}" ]; then
