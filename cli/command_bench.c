@@ -16,6 +16,7 @@
 #include "cli/engine.h"
 #include "cli/input.h"
 #include "cli/system.h"
+#include "cli/times.h"
 #include "cli/value.h"
 
 #define DEPTHS_MAX            16
@@ -31,6 +32,7 @@ typedef struct bench {
     uint32_t depth_count;
     uint32_t longest; /* tokens in the cache at the end of the longest test */
     cli_ids ids;      /* [longest] arbitrary tokens, the same in every run */
+    cli_times times;  /* of the last test, with --profile */
     json_t *tests;    /* NULL for the table */
 } bench;
 
@@ -112,7 +114,7 @@ static int compare_speeds(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-static snug_status measure(speeds *out, const bench *run, uint32_t depth, uint32_t count, bool is_decode,
+static snug_status measure(speeds *out, bench *run, uint32_t depth, uint32_t count, bool is_decode,
                            snug_error *error)
 {
     const size_t repetitions = (size_t)run->options->repetitions;
@@ -121,8 +123,10 @@ static snug_status measure(speeds *out, const bench *run, uint32_t depth, uint32
 
     /* Once without counting: pages are touched, threads are awake. */
     SNUG_TRY(measure_once(&warm_up, run, depth, is_decode && count > 4 ? 4 : count, is_decode, error));
+    snug_session_take_times(run->engine.session, run->options->profile);
     for (size_t i = 0; i < repetitions; i++)
         SNUG_TRY(measure_once(&speed[i], run, depth, count, is_decode, error));
+    cli_times_read(&run->times, run->engine.session, (uint64_t)count * repetitions);
     qsort(speed, repetitions, sizeof speed[0], compare_speeds);
     *out = (speeds){
         .median = (speed[(repetitions - 1) / 2] + speed[repetitions / 2]) / 2,
@@ -185,6 +189,11 @@ static double bytes_per_token(const bench *run, uint32_t depth, uint32_t count, 
 
 /* --- results ------------------------------------------------------------------------------------------- */
 
+static void print_line(const char *line)
+{
+    cli_print("%s\n", line);
+}
+
 static void report(bench *run, const speeds *speed, uint32_t depth, uint32_t count, bool is_decode)
 {
     const double bytes = bytes_per_token(run, depth, count, is_decode);
@@ -194,16 +203,18 @@ static void report(bench *run, const speeds *speed, uint32_t depth, uint32_t cou
 
     if (run->tests)
         json_array_append_new(run->tests,
-                              json_pack("{s:s,s:I,s:I,s:I,s:s,s:s,s:f,s:f,s:f,s:f,s:f}", "kind", kind,
+                              json_pack("{s:s,s:I,s:I,s:I,s:s,s:s,s:f,s:f,s:f,s:f,s:f,s:o}", "kind", kind,
                                         "depth", (json_int_t)depth, "tokens", (json_int_t)count, "threads",
                                         (json_int_t)run->engine.plan.threads, "kv",
                                         snug_kv_format_name(run->engine.plan.kv.key.format), "kv_kind",
                                         cli_cache_kind(&run->engine.plan.kv), "median", speed->median, "min",
                                         speed->min, "max", speed->max, "bytes_per_token", bytes,
-                                        "bandwidth_share", share));
+                                        "bandwidth_share", share, "times", cli_times_json(&run->times)));
     else
         cli_print("%-8s %7u %7u %11.1f %11.1f %11.1f %12s %8.1f %%\n", kind, depth, count, speed->median,
                   speed->min, speed->max, cli_size((uint64_t)bytes).text, share * 100);
+    if (!run->tests && run->options->profile)
+        cli_times_print(&run->times, print_line);
     cli_flush();
 }
 

@@ -16,6 +16,7 @@
 #include "cli/prompt.h"
 #include "cli/report.h"
 #include "cli/system.h"
+#include "cli/times.h"
 
 typedef struct generation {
     cli_engine engine;
@@ -30,6 +31,7 @@ typedef struct generation {
     cli_buffer note;          /* for a suspension */
     cli_suspension suspension;
     cli_relief_log relief;
+    cli_times times; /* with --profile */
 } generation;
 
 /* --- the prompt ---------------------------------------------------------------------------------------- */
@@ -124,7 +126,7 @@ static cli_exit print_json(generation *run, bool is_suspended)
 
     cli_print("%s], ", run->is_begun ? "" : "{\"ids\": [");
     cli_write_json_members(
-        json_pack("{s:s%,s:I,s:I,s:I,s:I,s:s,s:s,s:o,s:f,s:f,s:f,s:s,s:o,s:o,s:o,s:o}", "text",
+        json_pack("{s:s%,s:I,s:I,s:I,s:I,s:s,s:s,s:o,s:f,s:f,s:f,s:s,s:o,s:o,s:o,s:o,s:o}", "text",
                   run->answer.data ? run->answer.data : "", run->answer.bytes, "prompt_tokens",
                   (json_int_t)result->prompt_tokens, "reused_tokens", (json_int_t)result->reused_tokens,
                   "generated_tokens", (json_int_t)result->generated_tokens, "recomputed_tokens",
@@ -137,11 +139,17 @@ static cli_exit print_json(generation *run, bool is_suspended)
                                         result->decode_ns),
                   "first_token_ms", (double)result->first_token_ns / 1e6, "model", run->engine.path, "kv",
                   cli_cache_json(&run->engine), "memory", cli_report_memory_json(&run->engine), "plan",
-                  cli_choice_json(&run->engine), "relief", cli_relief_json(&run->relief)));
+                  cli_choice_json(&run->engine), "relief", cli_relief_json(&run->relief), "times",
+                  cli_times_json(&run->times)));
     cli_print("}\n");
     if (is_suspended)
         return CLI_SUSPENDED;
     return result->stop == SNUG_STOP_INTERRUPTED ? CLI_INTERRUPTED : CLI_DONE;
+}
+
+static void report_line(const char *line)
+{
+    cli_report("%s", line);
 }
 
 static cli_exit print_report(const generation *run, const cli_options *options)
@@ -152,6 +160,8 @@ static cli_exit print_report(const generation *run, const cli_options *options)
         cli_report_run(&run->engine, &run->result);
         if (options->memory_stats)
             cli_report_memory_stats(run->engine.memory, &run->engine.plan);
+        if (options->profile)
+            cli_times_print(&run->times, report_line);
     }
     return run->result.stop == SNUG_STOP_INTERRUPTED ? CLI_INTERRUPTED : CLI_DONE;
 }
@@ -223,8 +233,11 @@ static cli_exit answer(generation *run, const cli_options *options)
         return cli_fail_error(&error);
     cli_suspend_prepare(&run->note, &run->engine, NULL, 0);
     run->result.struct_size = sizeof run->result;
+    snug_session_take_times(run->engine.session, options->profile);
     status = snug_session_generate(&run->result, run->engine.session, run->engine.text, run->prompt.ids.id,
                                    run->prompt.ids.count, run->answer_ids.id, &generate, &error);
+    cli_times_read(&run->times, run->engine.session,
+                   run->result.prompt_tokens - run->result.reused_tokens + run->result.generated_tokens);
     if ((status == SNUG_ERR_OVER_LIMIT || status == SNUG_ERR_NO_MEMORY) &&
         snug_session_unfinished(run->engine.session, &unfinished))
         return suspend(run, &error);

@@ -108,6 +108,30 @@ SNUG_API uint64_t snug_workbench_scratch_bytes(const snug_workbench *workbench);
 /* Back to the scratch of one token; returns the bytes. In turn with the sessions. */
 SNUG_API uint64_t snug_workbench_trim(snug_workbench *workbench);
 
+/* --- where the time goes ------------------------------------------------------------------------------- */
+
+/* Time of the thread that computes, spent on one thing. */
+typedef struct snug_time {
+    const char *kind; /* "matmul", "inputs", "attention", "elementwise", "sampling", "waiting", "rest" */
+    const char *type; /* of a matmul's weights, "q4_0"; else "" */
+    uint64_t ns;
+} snug_time;
+
+#define SNUG_TIMES_MAX 64
+
+/*
+ * Take the times of what the sessions of a session's workbench compute, from zero on; or no more. Off at
+ * first, and no clock is read then; on, it is read at each change of kind, 16 to 26 times in a layer of most
+ * models (19 ns each on an Intel Xeon of 2023). In turn with the sessions, as snug_session_read_times().
+ */
+SNUG_API void snug_session_take_times(snug_session *session, bool is_on);
+/*
+ * Those since, which add up to the whole time since: inputs is bringing activations into the products' form,
+ * waiting is for other threads at the end of a job, rest is outside of any of it, the caller's own included.
+ * Kinds that took no time are left out. Returns how many; 0 while they are not taken.
+ */
+SNUG_API size_t snug_session_read_times(snug_time times_out[SNUG_TIMES_MAX], snug_session *session);
+
 /* --- a session ----------------------------------------------------------------------------------------- */
 
 #define SNUG_PREFILL_CHUNK_DEFAULT 512

@@ -39,14 +39,23 @@ void snug_pass_layout(snug_pass *pass, snug_scratch *scratch, const snug_model *
     model->family->layout(pass, scratch, model, tokens_max);
 }
 
+/* What is neither product nor attention is done to each token by itself. */
+static void run_forward(snug_pass *pass)
+{
+    const uint32_t account = snug_work_charge(pass->work, SNUG_ACCOUNT_ELEMENTWISE);
+
+    pass->model->family->forward(pass);
+    (void)snug_work_charge(pass->work, account);
+}
+
 void snug_model_forward(snug_pass *pass)
 {
     if (pass->model->reading_bytes == SNUG_MEMORY_NO_LIMIT) {
-        pass->model->family->forward(pass);
+        run_forward(pass);
         return;
     }
     snug_read_watch_begin(&pass->reading);
-    pass->model->family->forward(pass);
+    run_forward(pass);
     snug_read_watch_end(&pass->reading, !snug_work_is_given_up(pass->work));
 }
 

@@ -174,10 +174,13 @@ static snug_status choose_token(generation *g, snug_error *error)
 {
     snug_session *session = g->session;
     snug_generate_result *result = g->result;
+    const uint32_t account = snug_work_charge(session->bench->work, SNUG_ACCOUNT_SAMPLING);
     uint32_t id;
+    const snug_status status =
+        snug_sampler_pick(&id, g->sampler, session->bench->logits, session->ids, session->tokens, error);
 
-    SNUG_TRY(
-        snug_sampler_pick(&id, g->sampler, session->bench->logits, session->ids, session->tokens, error));
+    (void)snug_work_charge(session->bench->work, account);
+    SNUG_TRY(status);
     if (is_stop_id(g, id)) {
         result->stop = SNUG_STOP_EOS;
         return SNUG_OK;

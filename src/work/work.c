@@ -66,6 +66,10 @@ struct snug_work {
     snug_work_going_fn going;
     void *going_user;
     bool is_given_up;
+    bool is_charging;
+    uint32_t account; /* that the time since charged_ns goes to */
+    uint64_t charged_ns;
+    uint64_t account_ns[SNUG_ACCOUNT_COUNT];
 
     _Alignas(64) _Atomic int64_t parts_left;
     _Alignas(64) _Atomic size_t parts_done;
@@ -79,6 +83,44 @@ struct snug_work {
     snug_os_condition job_ended;
     worker worker[]; /* threads - 1 */
 };
+
+/* --- accounts of time --------------------------------------------------------------------------------- */
+
+void snug_work_start_accounts(snug_work *work)
+{
+    for (uint32_t i = 0; i < SNUG_ACCOUNT_COUNT; i++)
+        work->account_ns[i] = 0;
+    work->account = SNUG_ACCOUNT_REST;
+    work->is_charging = true;
+    work->charged_ns = snug_os_clock_ns();
+}
+
+void snug_work_stop_accounts(snug_work *work)
+{
+    work->is_charging = false;
+}
+
+uint32_t snug_work_charge(snug_work *work, uint32_t account)
+{
+    const uint32_t before = work->account;
+    uint64_t now;
+
+    if (!work->is_charging)
+        return account;
+    now = snug_os_clock_ns();
+    work->account_ns[before] += now - work->charged_ns;
+    work->charged_ns = now;
+    work->account = account;
+    return before;
+}
+
+const uint64_t *snug_work_read_accounts(snug_work *work)
+{
+    if (!work->is_charging)
+        return NULL;
+    (void)snug_work_charge(work, work->account);
+    return work->account_ns;
+}
 
 /* --- running parts ------------------------------------------------------------------------------------ */
 
@@ -216,6 +258,7 @@ static void run_alone(snug_work *work, snug_work_fn fn, void *user, size_t parts
 static void run(snug_work *work, snug_work_fn fn, void *user, size_t parts, bool is_watched)
 {
     bool was_running;
+    uint32_t account;
 
     if (parts <= 1 || work->threads == 1) {
         run_alone(work, fn, user, parts, is_watched);
@@ -235,8 +278,10 @@ static void run(snug_work *work, snug_work_fn fn, void *user, size_t parts, bool
         wake(work, &work->job_came);
 
     run_parts(work, 0);
+    account = snug_work_charge(work, SNUG_ACCOUNT_WAITING);
     if (!spin_until(work, has_job_ended, parts))
         sleep_until_end(work, parts);
+    (void)snug_work_charge(work, account);
     atomic_store_explicit(&work->is_running, false, memory_order_release);
 }
 

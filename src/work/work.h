@@ -16,6 +16,8 @@
 
 #include <snug/memory.h>
 
+#include "base/type.h"
+
 typedef struct snug_work snug_work;
 
 #define SNUG_WORK_THREADS_MAX 1024
@@ -53,6 +55,31 @@ bool snug_work_is_given_up(const snug_work *work);
 
 /* As snug_work_run(), while the watch is going. Outside of one it is the same. */
 void snug_work_run_watched(snug_work *work, snug_work_fn fn, void *user, size_t parts);
+
+/*
+ * Where the caller's time goes. From a start on every nanosecond is charged to one account, which
+ * snug_work_charge() chooses: so the accounts add up to the time since then. Of a job the time after the
+ * caller's last part is waiting. Off until started: no look at a clock then.
+ * On, each change is one look. All by the caller's thread.
+ */
+typedef enum snug_account {
+    SNUG_ACCOUNT_REST = 0,
+    SNUG_ACCOUNT_WAITING = 1,
+    SNUG_ACCOUNT_ATTENTION = 2,
+    SNUG_ACCOUNT_ELEMENTWISE = 3,
+    SNUG_ACCOUNT_INPUTS = 4,
+    SNUG_ACCOUNT_SAMPLING = 5,
+    SNUG_ACCOUNT_MATMUL = 6, /* + the type of its weights: an account for each */
+    SNUG_ACCOUNT_COUNT = SNUG_ACCOUNT_MATMUL + SNUG_TYPE_COUNT
+} snug_account;
+
+/* From zero, on the account of the rest. */
+void snug_work_start_accounts(snug_work *work);
+void snug_work_stop_accounts(snug_work *work);
+/* Until now, [SNUG_ACCOUNT_COUNT]; NULL while they are off. */
+const uint64_t *snug_work_read_accounts(snug_work *work);
+/* What comes next goes to that account. Returns the one until now, which the caller puts back. */
+uint32_t snug_work_charge(snug_work *work, uint32_t account);
 
 /*
  * Unreclaimable memory that a pool of `threads` threads holds: its own struct, and what of each stack is

@@ -20,6 +20,18 @@ is 'cache' "$(json tests.0.kv)" f16
 is 'bytes of a token' "$(json tests.3.bytes_per_token | cut -d. -f1)" \
     $(($(json model.weight_bytes) + (64 + 4) * 4 * 64 * 2 * 2))
 
+is 'no times unasked' "$(json tests.0.times)" '[0]'
+run bench -m "$model" --prompt-tokens 32 --gen-tokens 8 --repetitions 1 --profile --json
+is 'status with times' "$status" 0
+is 'products come first' "$(json tests.1.times.0.kind)" matmul
+[ -n "$(json tests.1.times.0.type)" ] || fail 'the type of the weights' "$out"
+awk -v x="$(json tests.1.times.0.share)" 'BEGIN { exit !(x > 0 && x < 1) }' || fail 'share' "$out"
+
+run bench -m "$model" --prompt-tokens 32 --gen-tokens 8 --repetitions 1 --profile
+for kind in matmul inputs attention elementwise rest 'a token'; do
+    has "time of $kind" "$out" "         $kind"
+done
+
 run bench -m "$model" --prompt-tokens 32 --gen-tokens 8 --repetitions 1
 is 'status of the table' "$status" 0
 has 'the table' "$out" 'prefill        0      32 '

@@ -145,9 +145,11 @@ static void attend_piece(snug_pass *pass, const snug_attention *attention,
         .pass = pass, .attention = attention, .buffers = buffers, .layer = layer, .first_token = first_token
     };
     snug_pass piece = *pass;
+    uint32_t account;
 
     piece.tokens = tokens;
     snug_block_each_token(&piece, place_token, &place);
+    account = snug_work_charge(pass->work, SNUG_ACCOUNT_ATTENTION);
     snug_kv_attend(pass->kv, pass->work,
                    &(snug_kv_attention){
                        .layer = layer,
@@ -161,6 +163,7 @@ static void attend_piece(snug_pass *pass, const snug_attention *attention,
                        .thread_scratch = pass->thread_scratch,
                        .parts_scratch = pass->parts_scratch,
                    });
+    (void)snug_work_charge(pass->work, account);
 }
 
 void snug_block_attention(snug_pass *pass, float *out, const float *x, const snug_attention *attention,
@@ -179,9 +182,11 @@ void snug_block_attention(snug_pass *pass, float *out, const float *x, const snu
 
     snug_block_linear(pass, inputs, attention->kv.is_shared ? 1 : SNUG_COUNT(inputs), x, hidden);
     for (uint32_t first = 0; first < pass->tokens && !snug_work_is_given_up(pass->work); first += tokens) {
+        const uint32_t account = snug_work_charge(pass->work, SNUG_ACCOUNT_ATTENTION);
         const uint32_t room = snug_kv_make_room(pass->kv, pass->work, layer, pass->first_position + first,
                                                 pass->thread_scratch);
 
+        (void)snug_work_charge(pass->work, account);
         tokens = (uint32_t)snug_min_size(pass->tokens - first, room);
         attend_piece(pass, attention, buffers, layer, first, tokens);
     }

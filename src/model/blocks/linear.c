@@ -158,6 +158,7 @@ static size_t window_bytes(snug_pass *pass)
 static void run_same_type(linear_job *job)
 {
     const snug_weight *first = job->linears[0].weight;
+    const uint32_t account = snug_work_charge(job->pass->work, SNUG_ACCOUNT_INPUTS);
     size_t parts = 0;
 
     job->matmul = matmul_for(job->pass->model, first->type, job->pass->tokens);
@@ -173,7 +174,9 @@ static void run_same_type(linear_job *job)
         parts += snug_divide_up(job->linears[i].weight->rows, job->part_rows);
         job->part_end[i] = parts;
     }
+    (void)snug_work_charge(job->pass->work, SNUG_ACCOUNT_MATMUL + (uint32_t)first->type);
     snug_work_run_watched(job->pass->work, run_part, job, parts);
+    (void)snug_work_charge(job->pass->work, account);
 }
 
 void snug_block_linear(snug_pass *pass, const snug_linear *linears, size_t count, const float *input,
