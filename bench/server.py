@@ -7,9 +7,9 @@
   server.py crowd TOOL            64 clients in the smallest control group that fits three conversations (root)
   server.py first TOOL            from a request to the first streamed byte, against llm-tool generate
   server.py idle TOOL [SECONDS]   processor time of a server that nobody asks
-  server.py turns TOOL            four conversations in turns, against one after the other
+  server.py turns TOOL [MODEL]    1, 2, 4 and 8 conversations at a time: tokens per second of all, and what others wait
 
-TOOL is llm-tool; it serves the bundled model. Prints what was measured; the status says whether it held.
+TOOL is llm-tool; it serves the bundled model, or the folder MODEL. Prints what was measured; the status says whether it held.
 """
 import http.client
 import json
@@ -21,14 +21,14 @@ import sys
 import threading
 import time
 
+MINI = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../models/mini")
 STORY = [{"role": "user", "content": "Tell me a story."}]
 
 
 class Server:
-    """One that was started, with the bundled model; `within` is put in front of its command."""
+    """One that was started; `within` is put in front of its command."""
 
-    def __init__(self, tool, *words, within=()):
-        model = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../models/mini")
+    def __init__(self, tool, *words, within=(), model=MINI):
         self.process = subprocess.Popen(
             [*within, tool, "serve", "--model", model, "--port", "0", "--quiet", *words],
             stdout=subprocess.PIPE, text=True)
@@ -245,7 +245,6 @@ def crowd(tool):
 
 
 def first(tool):
-    model = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../models/mini")
     server = Server(tool, "--keep", "0")
     served, generated = [], []
     for _ in range(20):
@@ -257,7 +256,7 @@ def first(tool):
         answer.read(1)
         served.append(1000 * (time.monotonic() - begun))
         answer.read()
-        out = subprocess.run([tool, "generate", "--model", model, "--prompt", "Tell me a story.", "--max-tokens", "8",
+        out = subprocess.run([tool, "generate", "--model", MINI, "--prompt", "Tell me a story.", "--max-tokens", "8",
                               "--temperature", "0", "--json", "--quiet"], capture_output=True, text=True, check=True)
         generated.append(json.loads(out.stdout)["first_token_ms"])
     served.sort()
@@ -281,26 +280,29 @@ def idle(tool, seconds=60):
     return check("less than 0.1 %", share < 0.1)
 
 
-def turns(tool):
-    body = {"messages": STORY, "max_tokens": 1000, "temperature": 0, "snug": {"repetition_penalty": 0.8}}
+def turns(tool, model=MINI):
+    """Eight answers, so many of them at a time, and a short request that comes after all of them."""
+    tokens = 400 if model == MINI else 100
+    body = {"messages": STORY, "max_tokens": tokens, "temperature": 0, "snug": {"repetition_penalty": 0.8}}
     short = {"messages": [{"role": "user", "content": "Hello"}], "max_tokens": 8, "temperature": 0}
-    for answers in (1, 5):
-        server = Server(tool, "--answers", str(answers), "--keep", "0")
+    for answers in (1, 2, 4, 8):
+        server = Server(tool, "--answers", str(answers + (answers == 8)), "--keep", "0", model=model)
         server.ask("/v1/chat/completions", short)
-        waits = []
+        written = []
         begun = time.monotonic()
-        threads = [threading.Thread(target=lambda: server.ask("/v1/chat/completions", body)) for _ in range(4)]
+        threads = [threading.Thread(target=lambda: written.append(
+            server.ask("/v1/chat/completions", body)[2]["usage"]["completion_tokens"])) for _ in range(8)]
         for thread in threads:
             thread.start()
         time.sleep(0.05)
         asked = time.monotonic()
         server.ask("/v1/chat/completions", short)
-        waits.append(time.monotonic() - asked)
+        waited = time.monotonic() - asked
         for thread in threads:
             thread.join()
         seconds = time.monotonic() - begun
-        print(f"--answers {answers}: 4 x 1000 tokens in {seconds:.2f} s, {4000 / seconds:.0f} tokens/s; a short "
-              f"request beside them took {waits[0]:.2f} s")
+        print(f"{answers} at a time: {sum(written)} tokens of 8 answers in {seconds:.2f} s, "
+              f"{sum(written) / seconds:.0f} tokens/s; a short request beside them took {waited:.2f} s")
         server.stop()
     return True
 

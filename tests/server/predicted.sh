@@ -36,7 +36,7 @@ lines() {
 tell() {
     curl -sS -o "$work/answer$number" "$url/v1/chat/completions" -d "{\"messages\":[{\"role\":\"user\",
         \"content\":\"$1\"}],\"max_tokens\":$2,\"temperature\":0,
-        \"snug\":{\"kv_bits\":$3,\"repetition_penalty\":${penalty:-0.8}}}"
+        \"snug\":{\"kv_bits\":$3,\"repetition_penalty\":0.8}${more-}}"
 }
 
 # at_once COUNT LINES BITS TOKENS
@@ -66,7 +66,7 @@ done
 
 [ ! -d "$SHARED/models/base" ] || model=$SHARED/models/base
 # They end long before they may: 2,000 tokens were foreseen for each.
-penalty=1 at_once 3 1 16 2000
+more=',"stop":["."]' at_once 3 1 16 2000
 held '3 that end early' predicted_reached_bytes
 [ "$(gauge predicted_peak_bytes)" -gt "$(gauge predicted_reached_bytes)" ] ||
     fail 'at full length it is more' "$(gauge predicted_peak_bytes)"
