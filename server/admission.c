@@ -365,12 +365,12 @@ static verdict try_to_begin(server_answer *answer)
 {
     struct server *server = answer->server;
     verdict found = VERDICT_REFUSED;
-    uint64_t shared;
     outlook o;
 
     server_kept_take(&answer->reuse, server, &answer->profile, answer->ids, answer->id_count);
     if (look(&o, answer)) {
-        shared = server_kept_shared_bytes(server);
+        const uint64_t shared = server_kept_shared_bytes(server);
+
         found = judge(answer, &o, 0);
         if (found != VERDICT_BEGIN && judge(answer, &o, shared) == VERDICT_BEGIN) {
             (void)server_kept_drop(server, UINT64_MAX); /* what they read together goes with the last */
