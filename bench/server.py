@@ -5,6 +5,7 @@
   server.py openai TOOL           the official client (pip install openai) lists, chats, streams, stops, fails
   server.py requests TOOL [N]     N (10,000) short requests over 16 connections: is the resident size where it was?
   server.py crowd TOOL            64 clients in the smallest control group that fits three conversations (root)
+  server.py edge TOOL             the same with long prompts in a group of what three hold by the kernel's count (root)
   server.py first TOOL            from a request to the first streamed byte, against llm-tool generate
   server.py idle TOOL [SECONDS]   processor time of a server that nobody asks
   server.py turns TOOL [MODEL]    1, 2, 4 and 8 conversations at a time: tokens per second of all, and what others wait
@@ -18,6 +19,7 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 
@@ -177,25 +179,28 @@ class Group:
         os.rmdir(self.path)
 
 
-CROWD_WORDS = ["--answers", "8", "--queue", "40", "--keep", "0", "--context", "4096", "--kv-bits", "16",
+CROWD_WORDS = ["--answers", "8", "--keep", "0", "--context", "8192", "--kv-bits", "16",
                "--optimization-strategy", "conservative"]
 CROWD_PROMPT = "The dog and the cat went to the park to play with a red ball. " * 90
 
 
-def crowd_run(tool, size, clients):
+def crowd_run(tool, size, clients, queue="40", prompt=CROWD_PROMPT, reads=None):
     """So many clients at once in a group of that size: what they got, and how far it went."""
     group = Group(size)
     try:
-        server = Server(tool, *CROWD_WORDS, within=group.within)
+        server = Server(tool, *CROWD_WORDS, "--queue", queue, within=group.within)
     except (ValueError, IndexError):
         group.remove()
         return None
+    reader = None
+    if reads:  # a neighbour whose pages fill what is left of the group, again and again
+        reader = subprocess.Popen([*group.within, "sh", "-c", f"while :; do cat {reads}/* >/dev/null; sleep 1; done"])
     results, most, held = [], 0, 0
 
     def client(number):
         connection = server.connect()
         connection.request("POST", "/v1/chat/completions", json.dumps({
-            "messages": [{"role": "user", "content": CROWD_PROMPT + f"Tell me story {number}."}], "stream": True,
+            "messages": [{"role": "user", "content": prompt + f"Tell me story {number}."}], "stream": True,
             "max_tokens": 300, "temperature": 0, "snug": {"repetition_penalty": 0.8}}))
         answer = connection.getresponse()
         text = answer.read().decode()
@@ -219,6 +224,10 @@ def crowd_run(tool, size, clients):
     run = {"results": results, "most": most, "held": held, "peak": group.read("max_usage_in_bytes"),
            "failures": group.read("failcnt"), "killed": group.read("oom_control", r"oom_kill (\d+)")}
     run["ended"] = alive and server.stop() == 0
+    if reader:
+        reader.kill()
+        reader.wait()
+        time.sleep(1)  # what it waits for
     group.remove()
     return run
 
@@ -235,6 +244,9 @@ def crowd(tool):
             low = middle
     high += high // 64  # prompts differ by a token or two
     run = crowd_run(tool, high, 64)
+    while run["most"] < 3 and high < 64 << 20:  # 60 connections more take some, too
+        high += 1 << 18
+        run = crowd_run(tool, high, 64)
     summary = {result: run["results"].count(result) for result in sorted(set(run["results"]))}
     print(f"64 clients in a group of {high / 1048576:.2f} MiB, the smallest that three fit into: {summary}; at most "
           f"{run['most']} at a time; held at most {run['held'] / 1048576:.2f} MiB "
@@ -242,6 +254,32 @@ def crowd(tool):
           f"{run['failures']} times, killed {run['killed']}")
     return check("all answered or refused by type, none cut, nobody killed, three at a time", run["ended"] and
                  run["killed"] == 0 and run["most"] == 3 and len(run["results"]) == 64 and "CUT" not in summary)
+
+
+def edge(tool):
+    """The kernel's edge: what three at a time hold in a wide group, and 3 % more; and a neighbour that reads
+    files fills with their pages what is left, so whatever the server takes the kernel has to take from them."""
+    prompt = CROWD_PROMPT * 4
+    three = crowd_run(tool, 1 << 30, 3, prompt=prompt)
+    size = three["held"] * 103 // 100 // 4096 * 4096
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as folder:
+        for number in range(512):  # small ones: no read-ahead of MiB that nobody can take back
+            with open(os.path.join(folder, str(number)), "wb") as file:
+                file.write(os.urandom(64 << 10))
+                os.fsync(file.fileno())
+                os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)  # who reads it is charged
+        run = crowd_run(tool, size, 64, "16", prompt, folder)
+    if not run:
+        return check("it starts", False)
+    summary = {result: run["results"].count(result) for result in sorted(set(run["results"]))}
+    print(f"three at a time ({three['most']}) hold {three['held'] / 1048576:.2f} MiB; 64 clients in a group of "
+          f"{size / 1048576:.2f} MiB: {summary}; at most {run['most']} at a time; held at most "
+          f"{run['held'] / 1048576:.2f} MiB ({100 * run['held'] / size:.0f} %), the group's peak "
+          f"{run['peak'] / 1048576:.2f} MiB ({100 * run['peak'] / size:.0f} %), its limit met {run['failures']} "
+          f"times, killed {run['killed']}")
+    return check("all answered or refused by type, none cut, nobody killed, the group full", run["ended"] and
+                 run["killed"] == 0 and len(run["results"]) == 64 and "CUT" not in summary and
+                 run["peak"] >= size * 9 // 10)
 
 
 def first(tool):
@@ -308,7 +346,8 @@ def turns(tool, model=MINI):
 
 
 def main():
-    if len(sys.argv) < 3 or sys.argv[1] not in ("openai", "requests", "crowd", "first", "idle", "turns"):
+    if len(sys.argv) < 3 or sys.argv[1] not in ("openai", "requests", "crowd", "edge", "first", "idle",
+                                                   "turns"):
         sys.exit(__doc__)
     sys.exit(0 if globals()[sys.argv[1]](*sys.argv[2:]) else 1)
 
