@@ -464,6 +464,8 @@ void chat_can_be_used_with_keys_alone(void **state)
 
 void chat_fits_a_phone(void **state)
 {
+    static const int widths[] = { 320, 400, 500, 640, 767, 768, 900 };
+
     (void)state;
     web_fresh("/chat");
     web_size(360, 740, true);
@@ -481,5 +483,13 @@ void chat_fits_a_phone(void **state)
     web_wait("document.querySelector('dialog.sheet')");
     assert_true(web_number("return document.querySelector('dialog').getBoundingClientRect().width") <= 360);
     close_dialog();
+    /* Every button of the bar is within every width. */
+    for (size_t i = 0; i < sizeof widths / sizeof *widths; i++) {
+        web_size(widths[i], 740, widths[i] < 768);
+        web_wait("document.querySelector('#memory-open').getBoundingClientRect().width > 0");
+        if (!web_holds("[...document.querySelectorAll('#bar > *')].every((part) => "
+                       "part.getBoundingClientRect().right <= innerWidth)"))
+            fail_msg("the bar is cut off at %d pixels", widths[i]);
+    }
     web_size(1280, 800, false);
 }
