@@ -487,7 +487,7 @@ void chat_fits_a_phone(void **state)
     for (size_t i = 0; i < sizeof widths / sizeof *widths; i++) {
         web_size(widths[i], 740, widths[i] < 768);
         web_wait("document.querySelector('#memory-open').getBoundingClientRect().width > 0");
-        if (!web_holds("[...document.querySelectorAll('#bar > *')].every((part) => "
+        if (!web_holds("[...document.querySelectorAll('#bar > *, #bar .level, #bar .gauge')].every((part) => "
                        "part.getBoundingClientRect().right <= innerWidth)"))
             fail_msg("the bar is cut off at %d pixels", widths[i]);
     }
