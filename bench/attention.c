@@ -300,7 +300,7 @@ int main(int argc, char **argv)
 
     if (!read_options(&wanted, argc, argv)) {
         fprintf(stderr,
-                "usage: attention [--cpu-time] [--cached] [--chunk N] [--cpu c|avx2|avx512|avx512bf16] "
+                "usage: attention [--cpu-time] [--cached] [--chunk N] [--cpu c|avx2|avx512|avx512bf16|amx] "
                 "[TOKENS ...], each from 64 to 65536, N a multiple of 64\n");
         return 2;
     }

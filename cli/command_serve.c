@@ -100,7 +100,8 @@ static cli_exit read_model(serving *s)
 
     s->server.model = (snug_model_options){ .struct_size = sizeof s->server.model, .exact = options->exact };
     if (options->cpu && !snug_cpu_level_parse(&s->server.model.cpu, options->cpu))
-        return cli_fail(CLI_USAGE, "--cpu takes auto, c, avx2, avx512 or avx512bf16, not \"%s\"",
+        return cli_fail(CLI_USAGE,
+                        "--cpu takes auto, c, avx2, avx512, avx512bf16, amx, neon or i8mm, not \"%s\"",
                         options->cpu);
     status = cli_catalog_open(&s->catalog);
     if (status == CLI_DONE)

@@ -85,7 +85,8 @@ cli_exit cli_engine_open(cli_engine *engine, const cli_options *options)
                                    "--no-adaptive-memory");
     cli_cache_file_adopt(engine);
     if (options->cpu && !snug_cpu_level_parse(&model.cpu, options->cpu))
-        return cli_fail(CLI_USAGE, "--cpu takes auto, c, avx2, avx512, avx512bf16, neon or i8mm, not \"%s\"",
+        return cli_fail(CLI_USAGE,
+                        "--cpu takes auto, c, avx2, avx512, avx512bf16, amx, neon or i8mm, not \"%s\"",
                         options->cpu);
     if (model.cpu != SNUG_CPU_AUTO && !snug_cpu_has(model.cpu))
         return cli_fail(CLI_USAGE, "--cpu %s: this machine cannot do that; its best is %s", options->cpu,

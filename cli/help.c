@@ -172,7 +172,7 @@ void cli_help_completion(FILE *out)
           "    --model | -m | --prompt-ids | --ids | --out | --batch)\n"
           "        COMPREPLY=($(compgen -f -- \"$word\")); return ;;\n"
           "    --cpu)\n"
-          "        COMPREPLY=($(compgen -W 'auto c avx2 avx512 avx512bf16 neon i8mm' -- "
+          "        COMPREPLY=($(compgen -W 'auto c avx2 avx512 avx512bf16 amx neon i8mm' -- "
           "\"$word\")); return ;;\n"
           "    esac\n"
           "    case $command in\n",

@@ -21,17 +21,19 @@ typedef enum snug_cpu_level {
     SNUG_CPU_AVX2 = 2,       /* AVX2, FMA, F16C: Intel Haswell, AMD Zen and later */
     SNUG_CPU_AVX512 = 3,     /* AVX-512 F, BW, DQ, VL, VNNI: Intel Ice Lake, AMD Zen 4 and later */
     SNUG_CPU_AVX512BF16 = 4, /* the same with BF16 and VBMI: Intel Sapphire Rapids, AMD Zen 4 and later */
+    SNUG_CPU_AMX = 5,        /* the same with AMX-INT8: Intel Sapphire Rapids and later */
     SNUG_CPU_NEON = 16,      /* NEON with dot products: Arm Cortex-A76, Neoverse N1, Apple A13 and later */
     SNUG_CPU_I8MM = 17, /* the same with products of matrices: Neoverse V1, Cortex-A710, Apple M2 and later */
 } snug_cpu_level;
 
-/* The best level of this machine. Asks the processor each time: keep the answer. */
+/* The best level of this machine. Asks the processor each time: keep the answer. Where it has AMX, the kernel
+ * is asked to let this process use it; if it refuses, the level is the one below. */
 SNUG_API snug_cpu_level snug_cpu_detect(void);
 
 /* Whether this machine has that level. Not AUTO, which is none. */
 SNUG_API bool snug_cpu_has(snug_cpu_level level);
 
-/* "c", "avx2", "avx512", "avx512bf16", "neon", "i8mm"; "auto" for SNUG_CPU_AUTO. Never NULL. */
+/* "c", "avx2", "avx512", "avx512bf16", "amx", "neon", "i8mm"; "auto" for SNUG_CPU_AUTO. Never NULL. */
 SNUG_API const char *snug_cpu_level_name(snug_cpu_level level);
 
 /* The level with that name; false when there is none. */

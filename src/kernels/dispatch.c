@@ -41,6 +41,11 @@ static void fill_x86(snug_kernels *kernels)
     /* BF16 itself adds nothing: a product of activations rounded to bf16 moves the logits by up to 8 % of
      * their standard deviation, and two products that repair this cost as much as f32
      * (x86/matmul_fixed_avx512.c has the figures). */
+
+    if (kernels->level < SNUG_CPU_AMX) /* before Sapphire Rapids; no AMD */
+        return;
+    if (!kernels->exact)
+        snug_attend_coded_fill_amx(kernels);
 }
 #endif
 

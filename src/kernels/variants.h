@@ -25,6 +25,9 @@ void snug_plain_fill_avx2(snug_kernels *kernels);
 void snug_attend_fill_avx512(snug_kernels *kernels);
 void snug_attend_coded_fill_avx512(snug_kernels *kernels);
 void snug_attend_coded_fill_vbmi(snug_kernels *kernels);
+/* What snug_attend_coded_fill_vbmi() puts there: the same bits as with AMX, faster for few queries. */
+void snug_attend_coded_vbmi(const snug_attend_coded_task *task);
+void snug_attend_coded_fill_amx(snug_kernels *kernels);
 void snug_matmul_fill_avx512(snug_kernels *kernels);
 void snug_plain_fill_avx512(snug_kernels *kernels);
 

@@ -4,12 +4,16 @@
  * registers at a thread switch, which XCR0 tells (Intel SDM volume 1, 14.3 and 15.2). On arm64 the system
  * itself says what programs may use, in the auxiliary vector (Linux, arch/arm64/elf_hwcaps.rst).
  */
+#define _DEFAULT_SOURCE
+
 #include <snug/cpu.h>
 
 #include <string.h>
 
 #if defined(__x86_64__)
 #    include <cpuid.h>
+#    include <sys/syscall.h>
+#    include <unistd.h>
 #elif defined(__aarch64__)
 #    include <sys/auxv.h>
 #endif
@@ -21,6 +25,7 @@ static const char *const level_names[] = {
     [SNUG_CPU_AVX2] = "avx2",
     [SNUG_CPU_AVX512] = "avx512",
     [SNUG_CPU_AVX512BF16] = "avx512bf16",
+    [SNUG_CPU_AMX] = "amx",
     [SNUG_CPU_NEON] = "neon",
     [SNUG_CPU_I8MM] = "i8mm",
 };
@@ -54,9 +59,11 @@ enum {
     LEAF7_EBX_AVX512 = 1u << 16 | 1u << 17 | 1u << 30,             /* F, DQ, BW; VL is bit 31, see below */
     LEAF7_ECX_VNNI = 1u << 11,                                     /* AVX512_VNNI */
     LEAF7_ECX_VBMI = 1u << 1,                                      /* AVX512_VBMI */
+    LEAF7_EDX_AMX = 1u << 24 | 1u << 25,                           /* AMX_TILE, AMX_INT8 */
     LEAF7_1_EAX_BF16 = 1u << 5,                                    /* AVX512_BF16 */
     XCR0_AVX = 1u << 1 | 1u << 2,                                  /* XMM, YMM */
     XCR0_AVX512 = 1u << 1 | 1u << 2 | 1u << 5 | 1u << 6 | 1u << 7, /* and masks, both halves of ZMM */
+    XCR0_AMX = 1u << 17 | 1u << 18,                                /* the shapes of tiles, and their data */
 };
 #    define LEAF7_EBX_VL (1u << 31) /* too large for an enum constant in C11 */
 
@@ -76,6 +83,19 @@ static unsigned read_xcr0(void)
     return low;
 }
 
+/* Tiles are 8 KiB of a thread's registers, which Linux saves only for a process that has asked: from then on
+ * every thread of it may use them, and the frames of its signals may be that much larger. Asked again it
+ * costs a system call. (Linux, arch/x86/xstate.rst) */
+static bool may_use_tiles(void)
+{
+    enum {
+        REQUEST_PERMISSION = 0x1023, /* ARCH_REQ_XCOMP_PERM, unknown to older headers */
+        TILE_DATA = 18
+    };
+
+    return syscall(SYS_arch_prctl, REQUEST_PERMISSION, TILE_DATA) == 0;
+}
+
 snug_cpu_level snug_cpu_detect(void)
 {
     unsigned eax;
@@ -84,6 +104,7 @@ snug_cpu_level snug_cpu_detect(void)
     unsigned edx;
     unsigned xcr0;
     unsigned leaf7_ecx;
+    unsigned leaf7_edx;
 
     if (!__get_cpuid(1, &eax, &ebx, &ecx, &edx) || !has_all(ecx, LEAF1_ECX))
         return SNUG_CPU_C;
@@ -92,13 +113,16 @@ snug_cpu_level snug_cpu_detect(void)
         !has_all(xcr0, XCR0_AVX))
         return SNUG_CPU_C;
     leaf7_ecx = ecx;
+    leaf7_edx = edx;
     if (!has_all(ebx, LEAF7_EBX_AVX512 | LEAF7_EBX_VL) || !has_all(leaf7_ecx, LEAF7_ECX_VNNI) ||
         !has_all(xcr0, XCR0_AVX512))
         return SNUG_CPU_AVX2;
     if (eax < 1 || !__get_cpuid_count(7, 1, &eax, &ebx, &ecx, &edx) || !has_all(eax, LEAF7_1_EAX_BF16) ||
         !has_all(leaf7_ecx, LEAF7_ECX_VBMI))
         return SNUG_CPU_AVX512;
-    return SNUG_CPU_AVX512BF16;
+    if (!has_all(leaf7_edx, LEAF7_EDX_AMX) || !has_all(xcr0, XCR0_AMX) || !may_use_tiles())
+        return SNUG_CPU_AVX512BF16;
+    return SNUG_CPU_AMX;
 }
 
 #elif defined(__aarch64__)

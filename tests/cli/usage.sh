@@ -36,7 +36,8 @@ refuses 2 '--json is a switch and takes no value; --no-json undoes it' --json=1
 refuses 2 '--prompt and --prompt-ids are two prompts; give one' -p a --prompt-ids b
 refuses 2 'the prompt is empty' -p ''
 refuses 2 'generate does not know what to do with "Hello"; a prompt is given with --prompt' generate Hello
-refuses 2 '--cpu takes auto, c, avx2, avx512, avx512bf16, neon or i8mm, not "z80"' -m "$model" -p a --cpu z80
+refuses 2 '--cpu takes auto, c, avx2, avx512, avx512bf16, amx, neon or i8mm, not "z80"' \
+    -m "$model" -p a --cpu z80
 refuses 2 '--system needs the chat template that --raw leaves out' -m "$model" -p a --raw --system b
 refuses 2 'logits needs --ids FILE.json and --out FILE.safetensors' logits --ids a
 refuses 2 'tokenize takes one text, and "b" is a second; quote a text with spaces' tokenize a b

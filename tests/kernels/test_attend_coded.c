@@ -335,7 +335,7 @@ static void check_scene(const snug_kernels *kernels, form key, form value, size_
     destroy(&s);
 }
 
-static const size_t query_counts[] = { 1, 2, 3, 4, 7, 8, 64 };
+static const size_t query_counts[] = { 1, 2, 3, 4, 7, 8, 20, 64 };
 
 /* The same form on both sides, every size; the reference is slow and simple: one size does. */
 static void check_forms(const snug_kernels *kernels)
