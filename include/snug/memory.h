@@ -85,8 +85,8 @@ SNUG_API void snug_memory_unreserve(snug_memory *memory, snug_memory_use use, ui
 
 /*
  * The highest unreclaimable bytes of this process the kernel has shown to snug_memory_sample() since the
- * ledger was made. Sampled when a load ends, around prefill chunks and at each token; a sample takes a few
- * microseconds.
+ * ledger was made. Sampled when a load ends, and by sessions after each chunk and each token, once a
+ * millisecond at most; a sample takes some 10 microseconds.
  */
 SNUG_API uint64_t snug_memory_measured_peak(const snug_memory *memory);
 SNUG_API void snug_memory_sample(snug_memory *memory);

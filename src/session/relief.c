@@ -33,8 +33,9 @@
 /* Unless memory is really missing, not for a part of what is wanted that nobody would feel. */
 #define FELT_PART 16u
 
-/* Of so many parts of a product one is a time to look: in decode they are 1 MiB of weights. */
-#define ASKED_PARTS 4u
+/* Of so many parts of a product one is a time to look: in decode they are 4 MiB of weights, or a few
+ * milliseconds of a disk. With 1 MiB a token of 2 ms looked at the clock 54 times. */
+#define ASKED_PARTS 16u
 
 /* So often in a row a pass is given up: a limit that goes up and down must not keep it from its end. */
 #define STOPS_MOST 16u

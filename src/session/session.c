@@ -8,6 +8,7 @@
 
 #include "base/size.h"
 #include "base/status.h"
+#include "os/machine.h"
 #include "plan/plan.h"
 
 /* One that is lent has room when there is something to compute; of its own it is there from the beginning. */
@@ -285,6 +286,20 @@ static bool end_watch(snug_session *session, uint32_t first, uint32_t count)
     return false;
 }
 
+/* The kernel is asked after each chunk, but not more often than this: what it says grows with the tokens, and
+ * asking takes as long as a twentieth of a small model's token. */
+#define SAMPLED_NS ((uint64_t)1000000)
+
+static void sample_peak(snug_session *session)
+{
+    const uint64_t now = snug_os_clock_ns();
+
+    if (now - session->sampled_ns < SAMPLED_NS)
+        return;
+    session->sampled_ns = now;
+    snug_memory_sample(session->memory);
+}
+
 /*
  * One chunk, which the cache has room for: compute, and only then count the tokens as there. Where that was
  * given up they are pending as before.
@@ -324,7 +339,7 @@ static snug_status eval_chunk(snug_session *session, uint32_t count, bool is_las
             return SNUG_OK;
     }
     session->relief.stops = 0;
-    snug_memory_sample(session->memory);
+    sample_peak(session);
     return SNUG_OK;
 }
 
