@@ -258,14 +258,15 @@ static bool report_logits(snug_session *session, uint32_t first, const snug_eval
     return true;
 }
 
-/* A pass that is over sooner than memory can be taken needs no watch. */
-#define SHORT_WEIGHT_BYTES ((uint64_t)16 << 20)
-#define SHORT_TOKENS       32u
+/* A pass that is over sooner than memory can be taken needs no watch: looking between tokens is enough then.
+ * One of few tokens is taken to last as long as the last such one. */
+#define SHORT_NS     ((uint64_t)10000000)
+#define SHORT_TOKENS 32u
 
 static void begin_watch(snug_session *session)
 {
-    const bool is_short =
-        session->model->token_weight_bytes < SHORT_WEIGHT_BYTES && session->pass.tokens < SHORT_TOKENS;
+    const bool was_short = session->few_tokens_ns > 0 && session->few_tokens_ns < SHORT_NS;
+    const bool is_short = session->pass.tokens < SHORT_TOKENS && was_short;
 
     if (session->relief.is_on && (!is_short || session->relief.goes_on != snug_relief_goes_on))
         snug_work_begin_watch(session->bench->work, session->relief.goes_on, session);
@@ -290,10 +291,13 @@ static bool end_watch(snug_session *session, uint32_t first, uint32_t count)
  * asking takes as long as a twentieth of a small model's token. */
 #define SAMPLED_NS ((uint64_t)1000000)
 
-static void sample_peak(snug_session *session)
+static void end_chunk(snug_session *session, uint32_t count, uint64_t begun_ns)
 {
     const uint64_t now = snug_os_clock_ns();
 
+    session->relief.stops = 0;
+    if (count < SHORT_TOKENS)
+        session->few_tokens_ns = now - begun_ns;
     if (now - session->sampled_ns < SAMPLED_NS)
         return;
     session->sampled_ns = now;
@@ -307,6 +311,7 @@ static void sample_peak(snug_session *session)
 static snug_status eval_chunk(snug_session *session, uint32_t count, bool is_last,
                               const snug_eval_options *options, snug_error *error)
 {
+    const uint64_t begun_ns = snug_os_clock_ns();
     snug_pass *pass = &session->pass;
     const uint32_t first = session->tokens;
 
@@ -338,8 +343,7 @@ static snug_status eval_chunk(snug_session *session, uint32_t count, bool is_las
         if (!end_watch(session, first, count))
             return SNUG_OK;
     }
-    session->relief.stops = 0;
-    sample_peak(session);
+    end_chunk(session, count, begun_ns);
     return SNUG_OK;
 }
 

@@ -34,6 +34,7 @@ struct snug_session {
     uint32_t prefill_chunk; /* at most so many together: what relief left of it */
     uint32_t logits_rows;
     bool has_logits;
+    uint64_t few_tokens_ns;     /* that the last pass of few tokens took; 0: none yet */
     uint64_t sampled_ns;        /* when the kernel was asked last what the process holds */
     bool is_unfinished;         /* an answer was begun and not ended: */
     snug_unfinished unfinished; /* without known_tokens */
