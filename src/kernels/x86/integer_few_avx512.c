@@ -21,19 +21,12 @@
 
 #include "kernels/body/integer_few_types.inc"
 #include "kernels/body/integer_input.inc"
+#include "kernels/body/streams.inc"
 
 enum {
     CHUNK_COLUMNS = 256,
     CHUNK_UNITS = CHUNK_COLUMNS / INTEGER_UNIT,
     CHUNK_WIDES = CHUNK_COLUMNS / 64,
-    /* How far ahead weights are asked for: the processor's own prefetching ends with each page. Decode of a
-     * 0.6B shape in Q4_0 with 512, 1024, 1536, 2048, 4096: 42, 45, 46, 48, 44 tokens a second (Sapphire
-     * Rapids, 2 threads); Q8_0 26, 30, 32, 32, 28. */
-    AHEAD_BYTES = 2048,
-    /* With one token, the rows of a part are read in as many places at once: a core then has more lines
-     * under way. Tokens a second with 1, 2, 4, 6, 8 (2 threads, interleaved runs): Q4_0 49, 57, 62, 63, 60;
-     * Q6_K 37, 47, 50, 52, 49. Of rows that lie side by side, 2 and 4: Q4_0 47, 44. */
-    STREAMS = 4,
 };
 
 /* What a type asks of the product; constant in the inner loops. */
@@ -285,15 +278,6 @@ KERNEL_INLINE void add_last_tokens(few_total *totals, const snug_matmul_task *ta
     }
 }
 
-KERNEL_INLINE void fetch_ahead(const unsigned char *block, const few_form form)
-{
-    const size_t bytes = CHUNK_COLUMNS / block_columns_of(form.type) * block_bytes_of(form.type);
-
-    UNROLL
-    for (size_t at = 0; at < bytes; at += 64)
-        __builtin_prefetch(block + AHEAD_BYTES + at, 0, 3);
-}
-
 /* `rows` rows from `row` on, each `step` after the one before: together, as many streams from memory. */
 KERNEL_INLINE void few_rows(const snug_matmul_task *task, size_t row, size_t step, const size_t rows,
                             const size_t tokens, const few_form form)
@@ -301,6 +285,7 @@ KERNEL_INLINE void few_rows(const snug_matmul_task *task, size_t row, size_t ste
     const size_t columns = task->weight.columns;
     const size_t whole = columns - columns % CHUNK_COLUMNS;
     const size_t group = task->weight.group;
+    const size_t chunk_bytes = CHUNK_COLUMNS / block_columns_of(form.type) * block_bytes_of(form.type);
     few_total totals[STREAMS > SNUG_MATMUL_FEW_TOKENS ? STREAMS : SNUG_MATMUL_FEW_TOKENS];
     few_source source[STREAMS];
 
@@ -314,7 +299,7 @@ KERNEL_INLINE void few_rows(const snug_matmul_task *task, size_t row, size_t ste
             few_chunk chunk;
 
             source[i].groups = group ? CHUNK_COLUMNS / group : 0;
-            fetch_ahead(source[i].block, form);
+            fetch_ahead(source[i].block, chunk_bytes);
             load_chunk(&chunk, &task->weight, &source[i], form);
             add_tokens(&totals[i * tokens], task, &chunk, column, tokens, form);
             advance(&source[i], &task->weight, CHUNK_COLUMNS, form);
@@ -331,7 +316,6 @@ KERNEL_INLINE void few_rows(const snug_matmul_task *task, size_t row, size_t ste
     }
 }
 
-/* Several tokens have work enough for the weights of one row to come meanwhile. */
 KERNEL_INLINE void few_run(const snug_matmul_task *task, const few_form form)
 {
     const size_t rows = task->weight.rows;
