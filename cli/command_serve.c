@@ -98,12 +98,9 @@ static cli_exit read_model(serving *s)
     const cli_options *options = s->options;
     cli_exit status;
 
-    s->server.model = (snug_model_options){ .struct_size = sizeof s->server.model, .exact = options->exact };
-    if (options->cpu && !snug_cpu_level_parse(&s->server.model.cpu, options->cpu))
-        return cli_fail(CLI_USAGE,
-                        "--cpu takes auto, c, avx2, avx512, avx512bf16, amx, neon or i8mm, not \"%s\"",
-                        options->cpu);
-    status = cli_catalog_open(&s->catalog);
+    status = cli_engine_read_model_options(&s->server.model, options);
+    if (status == CLI_DONE)
+        status = cli_catalog_open(&s->catalog);
     if (status == CLI_DONE)
         status = options->model ? cli_catalog_find_model(s->model_path, sizeof s->model_path, options->model)
                                 : cli_catalog_choose_model(s->model_path, sizeof s->model_path, options);

@@ -68,10 +68,23 @@ static bool is_answering(const cli_options *options)
            options->command == CLI_COMMAND_profile;
 }
 
+cli_exit cli_engine_read_model_options(snug_model_options *out, const cli_options *options)
+{
+    *out = (snug_model_options){ .struct_size = sizeof *out, .exact = options->exact };
+    if (options->cpu && !snug_cpu_level_parse(&out->cpu, options->cpu))
+        return cli_fail(CLI_USAGE,
+                        "--cpu takes auto, c, avx2, avx512, avx512bf16, amx, neon or i8mm, not \"%s\"",
+                        options->cpu);
+    if (out->cpu != SNUG_CPU_AUTO && !snug_cpu_has(out->cpu))
+        return cli_fail(CLI_USAGE, "--cpu %s: this machine cannot do that; its best is %s", options->cpu,
+                        snug_cpu_level_name(snug_cpu_detect()));
+    return CLI_DONE;
+}
+
 cli_exit cli_engine_open(cli_engine *engine, const cli_options *options)
 {
-    snug_model_options model = { .struct_size = sizeof model, .exact = options->exact };
     cli_exit status = cli_engine_find_model(engine, options);
+    snug_model_options model;
 
     if (status == CLI_DONE)
         status = cli_cache_read(&engine->kv, options);
@@ -84,13 +97,9 @@ cli_exit cli_engine_open(cli_engine *engine, const cli_options *options)
         return cli_fail(CLI_USAGE, "--memory-monitoring tells what a session sees that adapts: leave out "
                                    "--no-adaptive-memory");
     cli_cache_file_adopt(engine);
-    if (options->cpu && !snug_cpu_level_parse(&model.cpu, options->cpu))
-        return cli_fail(CLI_USAGE,
-                        "--cpu takes auto, c, avx2, avx512, avx512bf16, amx, neon or i8mm, not \"%s\"",
-                        options->cpu);
-    if (model.cpu != SNUG_CPU_AUTO && !snug_cpu_has(model.cpu))
-        return cli_fail(CLI_USAGE, "--cpu %s: this machine cannot do that; its best is %s", options->cpu,
-                        snug_cpu_level_name(snug_cpu_detect()));
+    status = cli_engine_read_model_options(&model, options);
+    if (status != CLI_DONE)
+        return status;
     return open_model(engine, &model);
 }
 

@@ -58,6 +58,9 @@ typedef struct cli_request {
 /* Find the model: --model, or the bundled one, which is said unless --quiet. */
 cli_exit cli_engine_find_model(cli_engine *engine, const cli_options *options);
 
+/* --exact and --cpu. */
+cli_exit cli_engine_read_model_options(snug_model_options *out, const cli_options *options);
+
 cli_exit cli_engine_open(cli_engine *engine, const cli_options *options);
 
 /* Estimate the tokenizer; without this the plan counts none. */
