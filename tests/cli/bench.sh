@@ -8,12 +8,17 @@ is 'status' "$status" 0
 is 'tests' "$(json tests)" '[4]'
 is 'kinds' "$(json tests.0.kind) $(json tests.1.kind)" 'prefill decode'
 is 'depths' "$(json tests.1.depth) $(json tests.3.depth)" '0 64'
-for key in median min max bytes_per_token bandwidth_share; do
+for key in median min max bytes_per_token read_bytes_per_second bandwidth_share; do
     awk -v x="$(json tests.3.$key)" 'BEGIN { exit !(x > 0) }' || fail "tests.3.$key" "$(json tests.3.$key)"
 done
 awk -v a="$(json tests.3.min)" -v b="$(json tests.3.median)" -v c="$(json tests.3.max)" \
     'BEGIN { exit !(a <= b && b <= c) }' || fail 'min <= median <= max' "$out"
 awk -v x="$(json machine.read_bytes_per_second)" 'BEGIN { exit !(x > 1e8) }' || fail 'bandwidth' "$out"
+awk -v of="$(json tests.3.read_bytes_per_second)" -v best="$(json machine.read_bytes_per_second)" \
+    'BEGIN { exit !(of <= best) }' || fail 'the bandwidth at the top is the best' "$out"
+awk -v speed="$(json tests.3.median)" -v bytes="$(json tests.3.bytes_per_token)" \
+    -v read="$(json tests.3.read_bytes_per_second)" -v share="$(json tests.3.bandwidth_share)" \
+    'BEGIN { d = speed * bytes / read - share; exit !(d < 1e-3 && d > -1e-3) }' || fail 'its own share' "$out"
 [ -n "$(json machine.cpu)" ] || fail 'cpu' "$out"
 is 'cache' "$(json tests.0.kv)" f16
 # weights of a token and half of 8 tokens' cache beside 64: 4 layers x 1 head x 64 values x 2 sides x 2 bytes
