@@ -3,19 +3,22 @@
  * monitor.c - what looking at memory costs: one sample that is due, one that is not, a second look at which
  * groups limit us, and the ledger's whole state.
  *
- *   monitor [RESIDENT_MIB [MODEL [THREADS]]]   with that much anonymous memory of its own (default 256)
+ *   monitor [RESIDENT_MIB [MODEL [THREADS [SECONDS]]]]   with that much anonymous memory of its own (256)
  *
- * Prints the median, the 99th percentile and the most, in microseconds. With a model also what a session that
- * adapts takes beside one that does not: both decode the same tokens, a few each in turn.
+ * Prints the median, the 99th percentile and the most, in microseconds. With a model also what decode takes
+ * with its monitoring on beside off: the same tokens, in short blocks in turn, for so long (10).
  */
 #define _POSIX_C_SOURCE 200809L
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 #include <snug/snug.h>
+
+#include "session/session.h"
 
 #define SAMPLES 2000
 
@@ -92,12 +95,19 @@ static int measure_not_due(snug_memory *memory)
     return 0;
 }
 
-/* --- a session that adapts beside one that does not --------------------------------------------------- */
+/* --- decode with and without ---------------------------------------------------------------------------- */
 
-/* Blocks are long beside the time between two samples: that of the other session must not make one due. */
-#define BLOCKS      12
-#define PAIRS       4
-#define BLOCK_US    100000.0
+/*
+ * One session, whose relief is switched on and off: two sessions lie at different places in memory, which
+ * changes their speed by more than what is measured. Four blocks in turn, on off off on and then off on on
+ * off, give one ratio: a speed that drifts takes no side. Blocks are short, because a shared host's speed
+ * changes from one tenth of a second to the next.
+ *
+ * A sample is due as often as ever, and half of the time there is nobody to take it: so what is monitored
+ * pays for twice as many. The result is an upper bound.
+ */
+#define BLOCK_US    10000.0
+#define QUADS_MOST  4096u
 #define TOKENS_MOST 2048u
 
 static double cpu_us(void)
@@ -109,17 +119,18 @@ static double cpu_us(void)
 }
 
 typedef struct timing {
-    double wall_us[BLOCKS];
-    double cpu_us[BLOCKS];
+    double wall_us;
+    double cpu_us;
 } timing;
 
-/* So many tokens from the begin of a conversation. */
-static int run_block(timing *t, size_t block, snug_session *session, uint32_t tokens)
+/* So many tokens from the begin of a conversation; their time is added to *t. */
+static int run_block(timing *t, snug_session *session, uint32_t tokens, bool is_on)
 {
     const double cpu = cpu_us();
     const double wall = now_us();
     snug_error error;
 
+    session->relief.is_on = is_on;
     (void)snug_session_truncate(session, 0);
     for (uint32_t i = 0; i < tokens; i++) {
         const uint32_t id = 300 + i % 400;
@@ -129,103 +140,99 @@ static int run_block(timing *t, size_t block, snug_session *session, uint32_t to
             return 1;
         }
     }
-    t->wall_us[block] = now_us() - wall;
-    t->cpu_us[block] = cpu_us() - cpu;
+    t->wall_us += now_us() - wall;
+    t->cpu_us += cpu_us() - cpu;
     return 0;
-}
-
-static double median_ratio(const double *with, const double *without)
-{
-    static double ratio[BLOCKS];
-
-    for (size_t i = 0; i < BLOCKS; i++)
-        ratio[i] = with[i] / without[i];
-    qsort(ratio, BLOCKS, sizeof *ratio, compare);
-    return ratio[BLOCKS / 2];
 }
 
 /* As many tokens as take BLOCK_US; 0 after an error, which was told. */
 static uint32_t choose_tokens(snug_session *session)
 {
-    timing first = { { 0 }, { 0 } };
-    uint32_t tokens = 8;
+    timing first = { 0, 0 };
+    uint32_t tokens = 16;
 
-    while (tokens < TOKENS_MOST && first.cpu_us[0] < BLOCK_US) {
-        tokens *= 2;
-        if (run_block(&first, 0, session, tokens) != 0)
+    if (run_block(&first, session, tokens, false) != 0)
+        return 0;
+    for (first.cpu_us = 0; tokens < TOKENS_MOST && first.cpu_us < BLOCK_US; tokens *= 2) {
+        first.cpu_us = 0;
+        if (run_block(&first, session, tokens, false) != 0)
             return 0;
     }
-    return tokens;
+    return (uint32_t)((double)tokens / 2 * BLOCK_US / first.cpu_us) + 1;
 }
 
-static double median_token(const double *us, uint32_t tokens)
+/* The median, and where it lies with 95 %: between two values whose ranks come from the binomial distribution
+ * of how many are below it. */
+static void report_ratio(const char *what, double *ratio, uint32_t count)
 {
-    static double sorted[BLOCKS];
+    const double width = 0.98 * sqrt(count);
+    const uint32_t from = count / 2.0 > width ? (uint32_t)(count / 2.0 - width) : 0;
 
-    memcpy(sorted, us, sizeof sorted);
-    qsort(sorted, BLOCKS, sizeof *sorted, compare);
-    return sorted[BLOCKS / 2] / tokens;
+    qsort(ratio, count, sizeof *ratio, compare);
+    printf(", %s %+.2f %% (95 %%: %+.2f to %+.2f)", what, 100 * (ratio[count / 2] - 1),
+           100 * (ratio[from] - 1), 100 * (ratio[count - 1 - from] - 1));
 }
 
-/* Where a session lies in memory changes its speed, too: so each kind is made first as often as last. */
-static int measure_pair(timing *with, timing *without, const snug_model *model, snug_memory *memory,
-                        const snug_session_options *options, bool is_adapting_first, uint32_t *tokens)
+/* On off off on, or off on on off, into with[quad] / without[quad] of both clocks. */
+static int run_quad(double *wall, double *cpu, double *token_us, snug_session *session, uint32_t tokens,
+                    bool is_on_first)
 {
-    snug_session_options first_options = *options, second_options = *options;
-    snug_session *first = NULL, *second = NULL, *adapting, *plain;
-    snug_error error = { SNUG_OK, "" };
-    int status = 1;
+    timing on = { 0, 0 }, off = { 0, 0 };
 
-    first_options.adapt = is_adapting_first;
-    second_options.adapt = !is_adapting_first;
-    if (snug_session_create(&first, model, memory, &first_options, &error) != SNUG_OK ||
-        snug_session_create(&second, model, memory, &second_options, &error) != SNUG_OK) {
-        fprintf(stderr, "monitor: %s\n", error.text);
-        goto out;
+    for (int i = 0; i < 4; i++) {
+        const bool is_on = (i == 0 || i == 3) == is_on_first;
+
+        if (run_block(is_on ? &on : &off, session, tokens, is_on) != 0)
+            return 1;
     }
-    adapting = is_adapting_first ? first : second;
-    plain = is_adapting_first ? second : first;
-    if (*tokens == 0)
-        *tokens = choose_tokens(plain);
-    if (*tokens == 0)
-        goto out;
-    for (size_t i = 0; i < BLOCKS; i++) /* who comes first changes */
-        if (run_block(i % 2 ? with : without, i, i % 2 ? adapting : plain, *tokens) != 0 ||
-            run_block(i % 2 ? without : with, i, i % 2 ? plain : adapting, *tokens) != 0)
-            goto out;
-    status = 0;
-out:
-    snug_session_destroy(first);
-    snug_session_destroy(second);
-    return status;
+    *wall = on.wall_us / off.wall_us;
+    *cpu = on.cpu_us / off.cpu_us;
+    *token_us = off.wall_us / (2 * tokens);
+    return 0;
 }
 
-static int measure_sessions(snug_memory *memory, const char *folder, uint32_t threads)
+static int measure_session(snug_session *session, const char *folder, uint32_t threads, double seconds)
 {
-    const snug_session_options options = { .struct_size = sizeof options,
-                                           .context_tokens = TOKENS_MOST,
-                                           .threads = threads };
-    static timing with, without;
-    double wall = 0, cpu = 0;
-    uint32_t tokens = 0;
+    static double wall[QUADS_MOST], cpu[QUADS_MOST], token_us[QUADS_MOST];
+    const double end = now_us() + seconds * 1e6;
+    const uint32_t tokens = choose_tokens(session);
+    uint32_t quads = 0;
+
+    if (tokens == 0)
+        return 1;
+    while (quads < QUADS_MOST && (quads < 4 || now_us() < end)) {
+        if (run_quad(&wall[quads], &cpu[quads], &token_us[quads], session, tokens, quads % 2 == 0) != 0)
+            return 1;
+        quads++;
+    }
+    qsort(token_us, quads, sizeof *token_us, compare);
+    printf("%u x 4 x %u tokens of %s, threads: %u; %.1f us each, monitored", quads, tokens, folder,
+           (unsigned)threads, token_us[quads / 2]);
+    report_ratio("time", wall, quads);
+    report_ratio("processor's", cpu, quads);
+    printf("\n");
+    return 0;
+}
+
+static int measure_model(snug_memory *memory, const char *folder, uint32_t threads, double seconds)
+{
+    const snug_session_options options = {
+        .struct_size = sizeof options, .context_tokens = TOKENS_MOST, .threads = threads, .adapt = true
+    };
+    snug_session *session = NULL;
     snug_model *model;
     snug_error error;
-    int status = 0;
+    int status = 1;
 
     if (snug_model_open(&model, memory, folder, NULL, &error) != SNUG_OK) {
         fprintf(stderr, "monitor: %s\n", error.text);
         return 1;
     }
-    for (int pair = 0; pair < PAIRS && status == 0; pair++) {
-        status = measure_pair(&with, &without, model, memory, &options, pair % 2 == 1, &tokens);
-        wall += median_ratio(with.wall_us, without.wall_us) / PAIRS;
-        cpu += median_ratio(with.cpu_us, without.cpu_us) / PAIRS;
-    }
-    if (status == 0)
-        printf(
-            "%d x %u tokens of %s, threads: %u; %.1f us each, adapting %+.2f %%, processor's time %+.2f %%\n",
-            PAIRS * BLOCKS, tokens, folder, (unsigned)threads, median_token(without.wall_us, tokens),
-            100 * (wall - 1), 100 * (cpu - 1));
+    if (snug_session_create(&session, model, memory, &options, &error) == SNUG_OK)
+        status = measure_session(session, folder, threads, seconds);
+    else
+        fprintf(stderr, "monitor: %s\n", error.text);
+    snug_session_destroy(session);
     snug_model_close(model);
     return status;
 }
@@ -256,7 +263,8 @@ int main(int count, char **words)
     }
     report("snug_memory_read_state()", us, SAMPLES / 4);
     status = count > 2
-                 ? measure_sessions(memory, words[2], count > 3 ? (uint32_t)strtoul(words[3], NULL, 10) : 1)
+                 ? measure_model(memory, words[2], count > 3 ? (uint32_t)strtoul(words[3], NULL, 10) : 1,
+                                 count > 4 ? strtod(words[4], NULL) : 10)
                  : 0;
 out_memory:
     snug_memory_destroy(memory);

@@ -198,10 +198,18 @@ static uint64_t interval_ns(const snug_monitor *monitor)
     return paid < INTERVAL_MOST_NS ? paid : INTERVAL_MOST_NS;
 }
 
+uint64_t snug_monitor_due_ns(const snug_monitor *monitor)
+{
+    const uint64_t last_ns = monitor->reading.time_ns;
+    const uint64_t interval = interval_ns(monitor);
+
+    return interval < UINT64_MAX - last_ns ? last_ns + interval : UINT64_MAX;
+}
+
 bool snug_monitor_sample(snug_monitor *monitor, snug_pressure_reading *out)
 {
     const uint64_t now_ns = monitor->place.clock(monitor->place.user);
-    const bool is_due = now_ns - monitor->reading.time_ns >= interval_ns(monitor) || has_grown(monitor);
+    const bool is_due = now_ns >= snug_monitor_due_ns(monitor) || has_grown(monitor);
 
     if (is_due) {
         take_sample(monitor, now_ns, false);

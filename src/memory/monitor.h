@@ -17,4 +17,7 @@ SNUG_MUST_CHECK snug_status snug_monitor_create_at(snug_monitor **monitor_out, s
                                                    const snug_monitor_options *options,
                                                    const snug_monitor_place *place, snug_error *error);
 
+/* When its next sample is due, by the time that is now; sooner should the ledger grow. */
+uint64_t snug_monitor_due_ns(const snug_monitor *monitor);
+
 #endif /* SNUG_SRC_MEMORY_MONITOR_H */

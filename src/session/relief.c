@@ -7,6 +7,7 @@
 
 #include "base/size.h"
 #include "base/status.h"
+#include "memory/monitor.h"
 #include "os/machine.h"
 #include "plan/plan.h"
 #include "session/session.h"
@@ -278,38 +279,69 @@ static uint64_t missing_soon(const snug_session *session, uint64_t room)
     return near + extra - room;
 }
 
+static uint64_t room_left(const snug_session *session)
+{
+    const uint64_t hard = snug_memory_hard_limit(session->memory);
+    const uint64_t used = snug_steps_used_bytes(session);
+
+    return hard > used ? hard - used : 0;
+}
+
+/* Nothing will be missed soon, and that was found some tokens ago, with no more room than there is. */
+static bool is_foreseen(const snug_session *session, uint64_t room)
+{
+    const snug_relief *relief = &session->relief;
+
+    return session->tokens < relief->foreseen_until && session->pending == 1 && room >= relief->foreseen_room;
+}
+
 /* The same. Foreseeing takes a walk over all layers, so an answer of none holds for some tokens, until there
  * is less room than it was given for. */
 static uint64_t about_to_miss(snug_session *session)
 {
     snug_relief *relief = &session->relief;
-    const uint64_t hard = snug_memory_hard_limit(session->memory);
-    const uint64_t used = snug_steps_used_bytes(session);
-    const uint64_t room = hard > used ? hard - used : 0;
+    const uint64_t room = room_left(session);
+    const bool may_miss =
+        snug_memory_hard_limit(session->memory) < SNUG_MEMORY_NO_LIMIT && !relief->keeps_format;
     uint64_t missing;
 
-    if (hard >= SNUG_MEMORY_NO_LIMIT || relief->keeps_format)
+    if (is_foreseen(session, room))
         return 0;
-    if (session->tokens < relief->foreseen_until && session->pending == 1 && room >= relief->foreseen_room)
-        return 0;
-    missing = missing_soon(session, room);
+    missing = may_miss ? missing_soon(session, room) : 0;
     relief->foreseen_until = missing > 0 ? 0 : session->tokens + FORESEEN_TOKENS;
     relief->foreseen_room = room;
     return missing;
 }
 
+/*
+ * A look would find what the last one found, which was nothing to do. So what a look must not miss bounds how
+ * long this holds: of the ledger's room not one byte less is left; what others take is seen by samples only,
+ * and none is due; and fewer than FORESEEN_TOKENS have come, of the SOON_TOKENS ahead that a demotion needs.
+ */
+static bool is_quiet(const snug_session *session, uint64_t now_ns)
+{
+    const snug_relief *relief = &session->relief;
+    const uint64_t room = room_left(session);
+
+    return relief->is_quiet && now_ns < relief->due_ns && room > 0 && is_foreseen(session, room);
+}
+
 /* A sample, if one is due. */
 static bool sample(snug_relief *relief)
 {
+    bool is_new = true;
+
+    snug_monitor_count_passes(relief->monitor, relief->passes);
+    relief->passes = 0;
     /* A reading is copied only when it is new. */
     if (relief->read)
         relief->read(relief->read_user, &relief->reading);
-    else if (snug_monitor_sample(relief->monitor, NULL))
+    else if ((is_new = snug_monitor_sample(relief->monitor, NULL)))
         (void)snug_monitor_sample(relief->monitor, &relief->reading);
-    else
-        return false;
-    snug_trend_add(&relief->trend, relief->reading.time_ns, relief->reading.limit_bytes);
-    return true;
+    relief->due_ns = relief->read ? 0 : snug_monitor_due_ns(relief->monitor);
+    if (is_new)
+        snug_trend_add(&relief->trend, relief->reading.time_ns, relief->reading.limit_bytes);
+    return is_new;
 }
 
 /* A new reading, if there is one; it may have come while tokens were computed. */
@@ -361,7 +393,8 @@ static snug_status enforce_limit(snug_session *session, snug_error *error)
     snug_memory_limits limits;
 
     session->relief.is_spent = false;
-    if (order.want_bytes == 0)
+    session->relief.is_quiet = order.want_bytes == 0;
+    if (session->relief.is_quiet)
         return SNUG_OK;
     /* Limits are no wishes. */
     session->relief.is_spent =
@@ -406,6 +439,7 @@ void snug_relief_begin(snug_session *session, const snug_generate_options *optio
     relief->end_tokens =
         snug_plan_end_tokens(session->context_tokens, (uint32_t)prompt_tokens, options->max_tokens);
     relief->is_promised = false;
+    relief->is_quiet = false;
     relief->steps = 0;
     relief->returned_bytes = 0;
 }
@@ -437,14 +471,17 @@ static void follow(snug_session *session)
     snug_ladder_done(&relief->ladder, input.now_ns, snug_os_clock_ns() - start, returned > 0);
 }
 
-snug_status snug_relief_look(snug_session *session, snug_error *error)
+snug_status snug_relief_look(snug_session *session, uint64_t now_ns, snug_error *error)
 {
     snug_relief *relief = &session->relief;
     snug_ladder_order order = { SNUG_LADDER_DOWN, SNUG_RELIEF_FORECAST, 0, false, false };
 
     if (!relief->is_on)
         return SNUG_OK;
-    if (++relief->tokens_since >= relief->interval_tokens) {
+    relief->tokens_since++;
+    if (is_quiet(session, now_ns))
+        return SNUG_OK;
+    if (relief->tokens_since >= relief->interval_tokens) {
         relief->tokens_since = 0;
         if (read_pressure(relief)) {
             if (relief->reading.level != relief->told_level && relief->on_pressure)
@@ -457,6 +494,7 @@ snug_status snug_relief_look(snug_session *session, snug_error *error)
     order.want_bytes = about_to_miss(session);
     if (order.want_bytes > 0)
         (void)descend(session, &order, REACH_ALL);
+    relief->is_quiet = relief->is_quiet && order.want_bytes == 0;
     return SNUG_OK;
 }
 
@@ -467,8 +505,10 @@ bool snug_relief_goes_on(void *user)
 
     if (++relief->asked % ASKED_PARTS != 0)
         return true;
-    if (relief->interval_tokens <= 1 && !relief->read && sample(relief))
+    if (relief->interval_tokens <= 1 && !relief->read && sample(relief)) {
         relief->is_unread = true;
+        relief->is_quiet = false;
+    }
     if ((snug_steps_over_bytes(session) == 0 && over_soon(session) == 0) || relief->stops >= STOPS_MOST)
         return true;
     /* Nothing was left to give: only to end before the kernel does it. */

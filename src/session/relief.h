@@ -13,7 +13,17 @@
 #include "work/work.h"
 
 typedef struct snug_relief {
+    /* What each token reads stands together: between two tokens the weights have been through the caches. */
     bool is_on;
+    bool is_quiet;              /* the last look found nothing to do */
+    bool is_unread;             /* a reading came while tokens were computed */
+    snug_work_going_fn goes_on; /* snug_relief_goes_on(), but in tests */
+    uint64_t due_ns;            /* when a sample is */
+    uint32_t passes;            /* since the monitor was told */
+    uint32_t tokens_since;      /* the last look at pressure */
+    uint32_t foreseen_until;    /* up to so many tokens nothing will be missed, */
+    uint64_t foreseen_room;     /* with so much room */
+
     bool keeps_format; /* the user set it: it is obeyed */
     bool keeps_chunk;
     uint32_t chunk_most;  /* the prefill chunk that the session was made with */
@@ -29,23 +39,18 @@ typedef struct snug_relief {
     void *read_user;
     snug_pressure_reading reading; /* the newest */
     snug_trend trend;
-    snug_work_going_fn goes_on; /* snug_relief_goes_on(), but in tests */
-    bool is_unread;             /* it came while tokens were computed */
-    bool is_spent;              /* more is in use than the limit, and nothing more can go back */
-    uint32_t asked;             /* parts of products, while tokens are computed */
-    uint32_t stops;             /* passes given up since one came to its end */
-    uint32_t foreseen_until;    /* up to so many tokens nothing will be missed, */
-    uint64_t foreseen_room;     /* with so much room */
+    bool is_spent;  /* more is in use than the limit, and nothing more can go back */
+    uint32_t asked; /* parts of products, while tokens are computed */
+    uint32_t stops; /* passes given up since one came to its end */
 
     /* Of the request that runs. */
     snug_relief_fn on_relief;
     snug_pressure_fn on_pressure;
     void *user;
     uint32_t interval_tokens; /* between looks; 0: every token */
-    uint32_t tokens_since;
-    uint32_t end_tokens; /* where it ends at the latest; before the first: the context */
-    bool is_promised;    /* it did fit, once, to its end: */
-    uint64_t left_bytes; /* so much would be left of the limit then */
+    uint32_t end_tokens;      /* where it ends at the latest; before the first: the context */
+    bool is_promised;         /* it did fit, once, to its end: */
+    uint64_t left_bytes;      /* so much would be left of the limit then */
     snug_pressure told_level;
     uint32_t steps;
     uint64_t returned_bytes;
@@ -63,10 +68,10 @@ snug_session_options snug_relief_options(const snug_session *session);
 void snug_relief_begin(snug_session *session, const snug_generate_options *options, size_t prompt_tokens);
 
 /*
- * Before tokens are computed: look at memory, and do what the ladder orders. Errors: OVER_LIMIT: more is in
- * use than the limit, and nothing is left to give back.
+ * Before tokens are computed, at that time: look at memory, and do what the ladder orders. Errors:
+ * OVER_LIMIT: more is in use than the limit, and nothing is left to give back.
  */
-SNUG_MUST_CHECK snug_status snug_relief_look(snug_session *session, snug_error *error);
+SNUG_MUST_CHECK snug_status snug_relief_look(snug_session *session, uint64_t now_ns, snug_error *error);
 
 /*
  * Asked while tokens are computed, with the session: false when more is in use than a limit that was lowered

@@ -263,13 +263,17 @@ static bool report_logits(snug_session *session, uint32_t first, const snug_eval
 #define SHORT_NS     ((uint64_t)10000000)
 #define SHORT_TOKENS 32u
 
-static void begin_watch(snug_session *session)
+static bool is_watch_needed(const snug_session *session)
 {
     const bool was_short = session->few_tokens_ns > 0 && session->few_tokens_ns < SHORT_NS;
     const bool is_short = session->pass.tokens < SHORT_TOKENS && was_short;
 
-    if (session->relief.is_on && (!is_short || session->relief.goes_on != snug_relief_goes_on))
-        snug_work_begin_watch(session->bench->work, session->relief.goes_on, session);
+    return session->relief.is_on && (!is_short || session->relief.goes_on != snug_relief_goes_on);
+}
+
+static void begin_watch(snug_session *session)
+{
+    snug_work_begin_watch(session->bench->work, session->relief.goes_on, session);
 }
 
 /* Whether what was begun came to its end. If not the `count` tokens from `first` on are not there, but known
@@ -278,7 +282,7 @@ static bool end_watch(snug_session *session, uint32_t first, uint32_t count)
 {
     const uint32_t known = session->tokens + session->pending;
 
-    if (!session->relief.is_on || snug_work_end_watch(session->bench->work))
+    if (snug_work_end_watch(session->bench->work))
         return true;
     snug_kv_set_tokens(session->kv, first + count); /* in some layers they were written */
     session->tokens = snug_kv_truncate(session->kv, first);
@@ -287,19 +291,20 @@ static bool end_watch(snug_session *session, uint32_t first, uint32_t count)
     return false;
 }
 
-/* The kernel is asked after each chunk, but not more often than this: what it says grows with the tokens, and
- * asking takes as long as a twentieth of a small model's token. */
-#define SAMPLED_NS ((uint64_t)1000000)
+/* The kernel is asked after each chunk of a prompt, but after few tokens not more often than this: what it
+ * says grows with the tokens, and asking takes a tenth of a small model's token. */
+#define SAMPLED_NS ((uint64_t)20000000)
 
 static void end_chunk(snug_session *session, uint32_t count, uint64_t begun_ns)
 {
     const uint64_t now = snug_os_clock_ns();
 
     session->relief.stops = 0;
-    if (count < SHORT_TOKENS)
+    if (count < SHORT_TOKENS) {
         session->few_tokens_ns = now - begun_ns;
-    if (now - session->sampled_ns < SAMPLED_NS)
-        return;
+        if (now - session->sampled_ns < SAMPLED_NS)
+            return;
+    }
     session->sampled_ns = now;
     snug_memory_sample(session->memory);
 }
@@ -308,21 +313,23 @@ static void end_chunk(snug_session *session, uint32_t count, uint64_t begun_ns)
  * One chunk, which the cache has room for: compute, and only then count the tokens as there. Where that was
  * given up they are pending as before.
  */
-static snug_status eval_chunk(snug_session *session, uint32_t count, bool is_last,
+static snug_status eval_chunk(snug_session *session, uint32_t count, uint64_t begun_ns,
                               const snug_eval_options *options, snug_error *error)
 {
-    const uint64_t begun_ns = snug_os_clock_ns();
     snug_pass *pass = &session->pass;
     const uint32_t first = session->tokens;
+    const bool is_last = count == session->pending;
+    bool is_watched;
 
     pass->ids = session->ids + first;
     pass->tokens = count;
     pass->first_position = first;
-    begin_watch(session);
+    is_watched = is_watch_needed(session);
+    if (is_watched)
+        begin_watch(session);
     snug_model_forward(pass);
-    if (session->relief.is_on)
-        snug_monitor_count_passes(session->relief.monitor, 1);
-    if (!end_watch(session, first, count))
+    session->relief.passes++;
+    if (is_watched && !end_watch(session, first, count))
         return SNUG_OK;
     session->tokens = first + count;
     session->pending -= count;
@@ -335,12 +342,13 @@ static snug_status eval_chunk(snug_session *session, uint32_t count, bool is_las
             SNUG_FAIL(error, SNUG_ERR_CANCELLED, "stopped while logits were read");
     }
     if (is_last) {
-        if (!options || !options->on_logits) /* else they would be told twice */
+        is_watched = is_watched && (!options || !options->on_logits); /* else they would be told twice */
+        if (is_watched)
             begin_watch(session);
         snug_model_logits(session->bench->logits, pass, count - 1, 1);
         session->bench->logits_of = session;
         session->has_logits = true;
-        if (!end_watch(session, first, count))
+        if (is_watched && !end_watch(session, first, count))
             return SNUG_OK;
     }
     end_chunk(session, count, begun_ns);
@@ -386,9 +394,9 @@ snug_recompute snug_session_expect(snug_session *session, uint32_t tokens)
 }
 
 /* Memory for the next chunk: a smaller one, or a smaller cache, where there is none otherwise. */
-static snug_status make_room(uint32_t *chunk_out, snug_session *session, snug_error *error)
+static snug_status make_room(uint32_t *chunk_out, snug_session *session, uint64_t now_ns, snug_error *error)
 {
-    SNUG_TRY(snug_relief_look(session, error));
+    SNUG_TRY(snug_relief_look(session, now_ns, error));
     for (;;) {
         snug_status status = snug_session_fit_chunk(chunk_out, session, error);
         uint64_t missing = snug_session_scratch_bytes(session, session->prefill_chunk);
@@ -411,12 +419,14 @@ static snug_status eval_pending(snug_session *session, const snug_eval_options *
     uint32_t chunk;
 
     while (session->pending > 0) {
+        const uint64_t begun_ns = snug_os_clock_ns();
+
         if (options && options->keep_going && !options->keep_going(options->user))
             SNUG_FAIL(error, SNUG_ERR_CANCELLED, "stopped after %u of %u tokens", count - session->pending,
                       count);
         session->has_logits = false;
-        SNUG_TRY(make_room(&chunk, session, error));
-        SNUG_TRY(eval_chunk(session, chunk, chunk == session->pending, options, error));
+        SNUG_TRY(make_room(&chunk, session, begun_ns, error));
+        SNUG_TRY(eval_chunk(session, chunk, begun_ns, options, error));
     }
     return SNUG_OK;
 }
