@@ -321,6 +321,7 @@ KERNEL_INLINE void few_run(const snug_matmul_task *task, const few_form form)
     const size_t rows = task->weight.rows;
     const size_t step = task->tokens == 1 ? rows / STREAMS : 0;
 
+    fetch_beginnings(&task->weight, step);
     for (size_t row = 0; row < step; row++)
         few_rows(task, row, step, STREAMS, 1, form);
     for (size_t row = step * STREAMS; row < rows; row++)
