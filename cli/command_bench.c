@@ -1,21 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * command_bench.c - how fast a model reads a prompt (prefill) and writes token by token (decode), with a
- * cache filled to given depths, beside the machine's read bandwidth measured before and after each test: on a
- * shared host it moves within a minute.
+ * cache filled to given depths, beside what the machine reads and multiplies, measured before and after each
+ * test: on a shared host it moves within a minute.
  */
 #include "cli/commands.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/random.h"
 #include "base/status.h"
-#include "cli/bandwidth.h"
 #include "cli/cache.h"
 #include "cli/engine.h"
 #include "cli/input.h"
+#include "cli/limits.h"
 #include "cli/system.h"
 #include "cli/times.h"
 #include "cli/value.h"
@@ -24,12 +25,19 @@
 #define PROCESSOR_CACHE_BYTES ((uint64_t)32 << 20) /* models below this may never be read from memory */
 #define REPETITIONS_MAX       1000                 /* of --repetitions */
 
+/* What the machine does at most, with as many threads as the session has. */
+typedef struct limits {
+    double read_bytes_per_second; /* 0: too little memory may be used */
+    double operations_per_second[SNUG_MODEL_PRODUCTS_MAX];
+} limits;
+
 typedef struct bench {
     const cli_options *options;
     cli_options adjusted; /* the context made as large as the tests need */
     cli_engine engine;
-    double read_bytes_per_second; /* measured last, by as many threads; 0: too little memory may be used */
-    double best_read_bytes_per_second;
+    snug_model_product product[SNUG_MODEL_PRODUCTS_MAX]; /* that a prompt is read by */
+    uint32_t product_count;
+    limits best;
     uint32_t depth[DEPTHS_MAX];
     uint32_t depth_count;
     uint32_t longest; /* tokens in the cache at the end of the longest test */
@@ -42,7 +50,7 @@ typedef struct speeds {
     double median;
     double min;
     double max;
-    double read_bytes_per_second; /* of memory: the mean of just before and just after */
+    limits machine; /* the mean of just before and just after */
 } speeds;
 
 /* --- what to measure ----------------------------------------------------------------------------------- */
@@ -109,16 +117,32 @@ static snug_status measure_once(double *speed_out, const bench *run, uint32_t de
 }
 
 /* A quarter of what may be used at most: the measurement must not push out what it is compared with. */
-static void measure_bandwidth(bench *run)
+static limits measure_limits(bench *run)
 {
+    const uint32_t threads = run->engine.plan.threads;
     snug_memory_state state;
     uint64_t room;
+    limits found = { .read_bytes_per_second = 0 };
 
     snug_memory_read_state(&state, run->engine.memory);
     room = state.headroom_bytes < SNUG_MEMORY_NO_LIMIT ? state.headroom_bytes / 4 : UINT64_MAX;
-    run->read_bytes_per_second = cli_bandwidth_read(run->engine.plan.threads, room);
-    if (run->read_bytes_per_second > run->best_read_bytes_per_second)
-        run->best_read_bytes_per_second = run->read_bytes_per_second;
+    found.read_bytes_per_second = cli_limit_of_reading(threads, room);
+    run->best.read_bytes_per_second = fmax(run->best.read_bytes_per_second, found.read_bytes_per_second);
+    for (uint32_t i = 0; i < run->product_count; i++) {
+        found.operations_per_second[i] = cli_limit_of_product(threads, &run->product[i]);
+        run->best.operations_per_second[i] =
+            fmax(run->best.operations_per_second[i], found.operations_per_second[i]);
+    }
+    return found;
+}
+
+static limits mean_of_limits(const limits *a, const limits *b)
+{
+    limits mean = { .read_bytes_per_second = (a->read_bytes_per_second + b->read_bytes_per_second) / 2 };
+
+    for (size_t i = 0; i < SNUG_MODEL_PRODUCTS_MAX; i++)
+        mean.operations_per_second[i] = (a->operations_per_second[i] + b->operations_per_second[i]) / 2;
+    return mean;
 }
 
 static int compare_speeds(const void *a, const void *b)
@@ -203,6 +227,44 @@ static double bytes_per_token(const bench *run, uint32_t depth, uint32_t count, 
     return ((double)run->engine.info.weight_bytes + cache_bytes_read(run, held)) * passes / count;
 }
 
+/* --- shares of the limits ------------------------------------------------------------------------------ */
+
+/* What a test asks of the machine, and how much of the time the machine would need for it at its limits. */
+typedef struct demand {
+    double bytes;           /* of a token, read from memory */
+    double operations;      /* of a token, in products; 0 in decode, which waits for memory */
+    double operation_limit; /* a second, of the kinds of products that a token has, in that mixture */
+    double bandwidth_share;
+    double product_share;
+} demand;
+
+static demand demand_of(const bench *run, const speeds *speed, uint32_t depth, uint32_t count, bool is_decode)
+{
+    demand d = { .bytes = bytes_per_token(run, depth, count, is_decode) };
+    double seconds = 0; /* of a token, if products were all */
+
+    for (uint32_t i = 0; i < run->product_count && !is_decode; i++) {
+        const double operations = (double)run->product[i].token_operations;
+
+        d.operations += operations;
+        if (speed->machine.operations_per_second[i] > 0)
+            seconds += operations / speed->machine.operations_per_second[i];
+    }
+    if (speed->machine.read_bytes_per_second > 0)
+        d.bandwidth_share = speed->median * d.bytes / speed->machine.read_bytes_per_second;
+    if (seconds > 0) {
+        d.operation_limit = d.operations / seconds;
+        d.product_share = speed->median * seconds;
+    }
+    return d;
+}
+
+/* The limit that binds is the one that more of is used of. */
+static bool is_bound_by_products(const demand *d)
+{
+    return d->product_share > d->bandwidth_share;
+}
+
 /* --- results ------------------------------------------------------------------------------------------- */
 
 static void print_line(const char *line)
@@ -210,27 +272,39 @@ static void print_line(const char *line)
     cli_print("%s\n", line);
 }
 
+static json_t *test_json(const bench *run, const speeds *speed, const demand *d, uint32_t depth,
+                         uint32_t count, bool is_decode)
+{
+    const snug_kv_config *kv = &run->engine.plan.kv;
+
+    return json_pack("{s:s,s:I,s:I,s:I,s:s,s:s,s:f,s:f,s:f,s:f,s:f,s:f,s:f,s:f,s:f,s:s,s:f,s:o}", "kind",
+                     is_decode ? "decode" : "prefill", "depth", (json_int_t)depth, "tokens",
+                     (json_int_t)count, "threads", (json_int_t)run->engine.plan.threads, "kv",
+                     snug_kv_format_name(kv->key.format), "kv_kind", cli_cache_kind(kv), "median",
+                     speed->median, "min", speed->min, "max", speed->max, "bytes_per_token", d->bytes,
+                     "read_bytes_per_second", speed->machine.read_bytes_per_second, "bandwidth_share",
+                     d->bandwidth_share, "operations_per_token", d->operations, "operations_per_second",
+                     d->operation_limit, "product_share", d->product_share, "limit",
+                     is_bound_by_products(d) ? "products" : "bandwidth", "share",
+                     is_bound_by_products(d) ? d->product_share : d->bandwidth_share, "times",
+                     cli_times_json(&run->times));
+}
+
 static void report(bench *run, const speeds *speed, uint32_t depth, uint32_t count, bool is_decode)
 {
-    const double bytes = bytes_per_token(run, depth, count, is_decode);
-    const double share =
-        speed->read_bytes_per_second > 0 ? speed->median * bytes / speed->read_bytes_per_second : 0;
-    const char *kind = is_decode ? "decode" : "prefill";
+    const demand d = demand_of(run, speed, depth, count, is_decode);
+    char limit[32];
 
-    if (run->tests)
-        json_array_append_new(run->tests,
-                              json_pack("{s:s,s:I,s:I,s:I,s:s,s:s,s:f,s:f,s:f,s:f,s:f,s:f,s:o}", "kind", kind,
-                                        "depth", (json_int_t)depth, "tokens", (json_int_t)count, "threads",
-                                        (json_int_t)run->engine.plan.threads, "kv",
-                                        snug_kv_format_name(run->engine.plan.kv.key.format), "kv_kind",
-                                        cli_cache_kind(&run->engine.plan.kv), "median", speed->median, "min",
-                                        speed->min, "max", speed->max, "bytes_per_token", bytes,
-                                        "read_bytes_per_second", speed->read_bytes_per_second,
-                                        "bandwidth_share", share, "times", cli_times_json(&run->times)));
+    if (is_bound_by_products(&d))
+        snprintf(limit, sizeof limit, "%.0f Gop/s", d.operation_limit / 1e9);
     else
-        cli_print("%-8s %7u %7u %9.1f %9.1f %9.1f %12s %10.1f %8.1f %%\n", kind, depth, count, speed->median,
-                  speed->min, speed->max, cli_size((uint64_t)bytes).text, speed->read_bytes_per_second / 1e9,
-                  share * 100);
+        snprintf(limit, sizeof limit, "%.1f GB/s", speed->machine.read_bytes_per_second / 1e9);
+    if (run->tests)
+        json_array_append_new(run->tests, test_json(run, speed, &d, depth, count, is_decode));
+    else
+        cli_print("%-8s %7u %7u %9.1f %9.1f %9.1f %12s %12s %7.1f %%\n", is_decode ? "decode" : "prefill",
+                  depth, count, speed->median, speed->min, speed->max, cli_size((uint64_t)d.bytes).text,
+                  limit, 100 * fmax(d.product_share, d.bandwidth_share));
     if (!run->tests && run->options->profile)
         cli_times_print(&run->times, print_line);
     cli_flush();
@@ -241,15 +315,14 @@ static cli_exit run_test(bench *run, uint32_t depth, uint32_t count, bool is_dec
     snug_error error = { SNUG_OK, "" };
     speeds speed;
 
-    double read_before;
+    limits before = measure_limits(run);
+    limits after;
 
-    measure_bandwidth(run);
-    read_before = run->read_bytes_per_second;
     if (measure(&speed, run, depth, count, is_decode, &error) != SNUG_OK)
         return error.status == SNUG_ERR_CANCELLED ? cli_fail(CLI_INTERRUPTED, "interrupted")
                                                   : cli_fail_error(&error);
-    measure_bandwidth(run);
-    speed.read_bytes_per_second = (read_before + run->read_bytes_per_second) / 2;
+    after = measure_limits(run);
+    speed.machine = mean_of_limits(&before, &after);
     report(run, &speed, depth, count, is_decode);
     return CLI_DONE;
 }
@@ -271,6 +344,7 @@ static cli_exit run_depth(bench *run, uint32_t depth)
 static void print_machine(bench *run, const char *cpu)
 {
     const cli_engine *engine = &run->engine;
+    const limits *machine = &run->best;
 
     cli_print("%s: %s, %.2f million parameters, mostly %s, %s of weights for a token\n", engine->path,
               engine->info.family, (double)engine->info.parameters / 1e6, engine->info.weight_type,
@@ -278,25 +352,39 @@ static void print_machine(bench *run, const char *cpu)
     cli_print("%s, %s%s, %u thread%s, cache %s", cpu, snug_cpu_level_name(engine->info.cpu),
               engine->info.exact ? ", exact" : "", engine->plan.threads, cli_plural(engine->plan.threads),
               cli_cache_in_words(&engine->plan.kv).text);
-    if (run->read_bytes_per_second > 0)
-        cli_print(", reads %.1f GB/s\n\n", run->read_bytes_per_second / 1e9);
+    if (machine->read_bytes_per_second > 0)
+        cli_print(", reads %.1f GB/s\n", machine->read_bytes_per_second / 1e9);
     else
-        cli_print(", bandwidth not measured: too little memory may be used\n\n");
-    cli_print("%-8s %7s %7s %9s %9s %9s %12s %10s %10s\n", "test", "depth", "tokens", "tokens/s", "least",
-              "most", "bytes/token", "reads GB/s", "bandwidth");
+        cli_print(", bandwidth not measured: too little memory may be used\n");
+    for (uint32_t i = 0; i < run->product_count; i++)
+        cli_print("prompts by %s: %.0f Gop/s\n", run->product[i].name,
+                  machine->operations_per_second[i] / 1e9);
+    cli_print("\n%-8s %7s %7s %9s %9s %9s %12s %12s %9s\n", "test", "depth", "tokens", "tokens/s", "least",
+              "most", "bytes/token", "limit", "share");
     cli_flush();
+}
+
+static json_t *products_json(const bench *run)
+{
+    json_t *list = json_array();
+
+    for (uint32_t i = 0; i < run->product_count; i++)
+        json_array_append_new(list, json_pack("{s:s,s:f}", "name", run->product[i].name,
+                                              "operations_per_second", run->best.operations_per_second[i]));
+    return list;
 }
 
 static void print_json(bench *run, const char *cpu)
 {
     const cli_engine *engine = &run->engine;
 
-    cli_write_json(json_pack(
-        "{s:{s:s,s:s,s:I,s:f},s:{s:s,s:s,s:I,s:I,s:b},s:O}", "machine", "cpu", cpu, "level",
-        snug_cpu_level_name(engine->info.cpu), "threads", (json_int_t)engine->plan.threads,
-        "read_bytes_per_second", run->best_read_bytes_per_second, "model", "path", engine->path, "family",
-        engine->info.family, "parameters", (json_int_t)engine->info.parameters, "weight_bytes",
-        (json_int_t)engine->info.weight_bytes, "exact", engine->info.exact, "tests", run->tests));
+    cli_write_json(
+        json_pack("{s:{s:s,s:s,s:I,s:f,s:o},s:{s:s,s:s,s:I,s:I,s:b},s:O}", "machine", "cpu", cpu, "level",
+                  snug_cpu_level_name(engine->info.cpu), "threads", (json_int_t)engine->plan.threads,
+                  "read_bytes_per_second", run->best.read_bytes_per_second, "products", products_json(run),
+                  "model", "path", engine->path, "family", engine->info.family, "parameters",
+                  (json_int_t)engine->info.parameters, "weight_bytes", (json_int_t)engine->info.weight_bytes,
+                  "exact", engine->info.exact, "tests", run->tests));
     cli_print("\n");
 }
 
@@ -350,7 +438,8 @@ static cli_exit prepare(bench *run)
     if (status == CLI_DONE)
         status = make_ids(run);
     if (status == CLI_DONE) {
-        measure_bandwidth(run);
+        run->product_count = snug_model_read_products(run->product, run->engine.model);
+        (void)measure_limits(run);
         status = cli_engine_start(&run->engine);
     }
     return status;

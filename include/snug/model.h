@@ -81,6 +81,28 @@ SNUG_API const snug_checkpoint *snug_model_files(const snug_model *model);
 SNUG_API void snug_model_read_info(snug_model_info *info_out, const snug_model *model);
 
 /*
+ * What reading a prompt is made of: an instruction of the processor that the kernels in use multiply by, and
+ * how often a token needs it. Counted are the matrices of the layers, two operations for each weight (a
+ * multiplication and an addition). Not counted are the head, which is for the last token only, attention, and
+ * what the kernels do beside multiplying.
+ */
+typedef struct snug_model_product {
+    const char *name;          /* "VPDPBUSD, 64 bytes" */
+    uint64_t token_operations; /* for each token of a prompt */
+    uint64_t round_operations; /* of a round of: */
+    /* That instruction and nothing else, on registers, `rounds` rounds in as many chains as the processor can
+     * take: what a thread does at most. Some nanoseconds a round; sums come out, to be kept. */
+    void (*run)(unsigned char sums_out[64], uint64_t rounds);
+} snug_model_product;
+
+/* Most kinds of products that a model has. */
+#define SNUG_MODEL_PRODUCTS_MAX 4
+
+/* Returns how many there are. Valid while the model lives. */
+SNUG_API uint32_t snug_model_read_products(snug_model_product products_out[SNUG_MODEL_PRODUCTS_MAX],
+                                           const snug_model *model);
+
+/*
  * Begin to read the weights and to map them, by a thread of its own, while the caller opens the tokenizer and
  * makes a session: the first pass then waits for less. Only for who knows that they will stay in memory
  * (snug_plan.weights_fit); nothing is done where they are read in windows, or a second time. The thread ends

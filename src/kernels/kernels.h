@@ -16,6 +16,8 @@
 #include "base/weight.h"
 #include "codec/tile.h"
 
+#define SNUG_PRODUCT_SUM_BYTES 64 /* one register, of the widest */
+
 /* Up to this many tokens a product is bound by reading the weights: it reads each row once for all of them.
  * Beyond, it is bound by arithmetic and unpacks panels of weights into scratch. */
 #define SNUG_MATMUL_FEW_TOKENS 8
@@ -43,6 +45,16 @@ typedef struct snug_matmul {
     size_t (*scratch_bytes)(size_t columns);
     void (*run)(const snug_matmul_task *task);
 } snug_matmul;
+
+/* The instruction that a product with many tokens is made of, by itself: the limit that such a product is
+ * compared with. What it needs beside (unpacking, scales, sums) is not in it. */
+typedef struct snug_product {
+    const char *name;    /* "VPDPBUSD, 64 bytes": for reports */
+    uint64_t operations; /* of a round: a multiplication and an addition each count */
+    /* `rounds` rounds on registers alone, in as many chains as fill the units. What comes out is kept, or the
+     * work might be left out. */
+    void (*run)(unsigned char sums_out[SNUG_PRODUCT_SUM_BYTES], uint64_t rounds);
+} snug_product;
 
 /*
  * One tile of the cache against a set of queries of one KV head, with running softmax: after all tiles,
@@ -115,6 +127,7 @@ typedef struct snug_kernels {
      * SNUG_MATMUL_FEW_TOKENS. */
     const snug_matmul *matmul_few[SNUG_TYPE_COUNT];
     const snug_matmul *matmul_many[SNUG_TYPE_COUNT];
+    const snug_product *product[SNUG_TYPE_COUNT]; /* that matmul_many is made of */
 
     /* `columns` values of one row as f32, from `first_column` on, both multiples of the type's block (of
      * `group` too for affine types, unless less is left of the row): the exact values that the file means.

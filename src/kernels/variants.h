@@ -17,6 +17,17 @@ void snug_unpack_fill_c(snug_kernels *kernels);
 /* The C reference of snug_kernels.unpack for quantized types, for products that start from it. */
 extern snug_unpack_fn *const snug_unpack_c[SNUG_TYPE_COUNT];
 
+/* What products are made of, for snug_kernels.product. */
+extern const snug_product snug_product_floats_c;
+extern const snug_product snug_product_floats_avx2;
+extern const snug_product snug_product_bytes_avx2;
+extern const snug_product snug_product_floats_avx512;
+extern const snug_product snug_product_words_avx512;
+extern const snug_product snug_product_bytes_avx512;
+extern const snug_product snug_product_floats_neon;
+extern const snug_product snug_product_bytes_neon;
+extern const snug_product snug_product_matrices_i8mm;
+
 void snug_attend_fill_avx2(snug_kernels *kernels);
 void snug_attend_coded_fill_avx2(snug_kernels *kernels);
 void snug_matmul_fill_avx2(snug_kernels *kernels);

@@ -219,6 +219,8 @@ snug_status snug_model_bind_matrix(snug_weight *weight_out, snug_model *model, c
     model->matmul_types |= 1u << weight_out->type;
     count_type(model, weight_out);
     model->parameters += (uint64_t)rows * columns;
+    if (weight_out != &model->embedding && weight_out != &model->head)
+        model->layer_parameters[weight_out->type] += (uint64_t)rows * columns;
     /* The embedding is read by rows, unless it is also the head. */
     if (weight_out != &model->embedding || model->shape.is_tied) {
         model->token_parameters += (uint64_t)rows * columns;
@@ -287,6 +289,29 @@ void snug_model_read_info(snug_model_info *info_out, const snug_model *model)
         .cpu = model->kernels.level,
         .exact = model->kernels.exact,
     };
+}
+
+uint32_t snug_model_read_products(snug_model_product products_out[SNUG_MODEL_PRODUCTS_MAX],
+                                  const snug_model *model)
+{
+    uint32_t count = 0;
+
+    for (size_t type = 0; type < SNUG_TYPE_COUNT; type++) {
+        const snug_product *product = model->kernels.product[type];
+        uint32_t at = 0;
+
+        if (model->layer_parameters[type] == 0)
+            continue;
+        while (at < count && products_out[at].name != product->name)
+            at++;
+        if (at == count) {
+            SNUG_ASSERT(count < SNUG_MODEL_PRODUCTS_MAX);
+            products_out[count++] =
+                (snug_model_product){ product->name, 0, product->operations, product->run };
+        }
+        products_out[at].token_operations += 2 * model->layer_parameters[type];
+    }
+    return count;
 }
 
 const snug_checkpoint *snug_model_files(const snug_model *model)

@@ -80,7 +80,8 @@ struct snug_model {
     uint64_t wanted_bytes;       /* of them, that the ledger was told should stay in memory */
     uint64_t reading_bytes;      /* that may be read at once; SNUG_MEMORY_NO_LIMIT: as the system does */
     uint64_t type_bytes[SNUG_TYPE_COUNT];
-    snug_type main_type;   /* of most weight bytes */
+    uint64_t layer_parameters[SNUG_TYPE_COUNT]; /* in the matrices that compute each token of a prompt */
+    snug_type main_type;                        /* of most weight bytes */
     uint32_t matmul_types; /* bit 1 << type for each type of a matrix that is multiplied by */
     uint32_t *stop_ids;
     size_t stop_id_count;

@@ -18,12 +18,22 @@ awk -v of="$(json tests.3.read_bytes_per_second)" -v best="$(json machine.read_b
     'BEGIN { exit !(of <= best) }' || fail 'the bandwidth at the top is the best' "$out"
 awk -v speed="$(json tests.3.median)" -v bytes="$(json tests.3.bytes_per_token)" \
     -v read="$(json tests.3.read_bytes_per_second)" -v share="$(json tests.3.bandwidth_share)" \
-    'BEGIN { d = speed * bytes / read - share; exit !(d < 1e-3 && d > -1e-3) }' || fail 'its own share' "$out"
+    'BEGIN { d = speed * bytes / read - share; exit !(d < 1e-3 && d > -1e-3) }' || fail 'own share' "$out"
 [ -n "$(json machine.cpu)" ] || fail 'cpu' "$out"
 is 'cache' "$(json tests.0.kv)" f16
 # weights of a token and half of 8 tokens' cache beside 64: 4 layers x 1 head x 64 values x 2 sides x 2 bytes
 is 'bytes of a token' "$(json tests.3.bytes_per_token | cut -d. -f1)" \
     $(($(json model.weight_bytes) + (64 + 4) * 4 * 64 * 2 * 2))
+
+# Prefill is compared with products: two operations for each weight of the layers.
+# 4 layers of 128 x (128 of queries, 2 x 64 of keys and values, 128 of output, 3 x 384 of the MLP)
+is 'operations of a token' "$(json tests.0.operations_per_token)" \
+    "$((2 * 4 * 128 * (128 + 2 * 64 + 128 + 3 * 384))).0"
+awk -v speed="$(json tests.0.median)" -v operations="$(json tests.0.operations_per_token)" \
+    -v limit="$(json tests.0.operations_per_second)" -v share="$(json tests.0.product_share)" \
+    'BEGIN { d = speed * operations / limit - share; exit !(d < 1e-3 && d > -1e-3) }' || fail 'share' "$out"
+is 'decode waits for memory' "$(json tests.1.limit) $(json tests.1.product_share)" 'bandwidth 0.0'
+[ -n "$(json machine.products.0.name)" ] || fail 'what products are made of' "$out"
 
 is 'no times unasked' "$(json tests.0.times)" '[0]'
 run bench -m "$model" --prompt-tokens 32 --gen-tokens 8 --repetitions 1 --profile --json

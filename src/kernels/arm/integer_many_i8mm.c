@@ -17,9 +17,10 @@
 #undef VF_NAME
 #define VF_NAME "i8mm"
 
-#define INTEGER_MANY_FILL snug_integer_many_fill_i8mm
-#define INTEGER_TOKENS    4
-#define INTEGER_SPAN      8
+#define INTEGER_MANY_FILL    snug_integer_many_fill_i8mm
+#define INTEGER_MANY_PRODUCT snug_product_matrices_i8mm
+#define INTEGER_TOKENS       4
+#define INTEGER_SPAN         8
 
 #define vi_offset(kind) 0
 

@@ -8,8 +8,9 @@
 #include "kernels/simd/neon.h"
 #include "kernels/arm/integer_unpack.h"
 
-#define INTEGER_MANY_FILL snug_integer_many_fill_neon
-#define INTEGER_TOKENS    4 /* by two pairs of registers of rows: 16 of 32 registers */
+#define INTEGER_MANY_FILL    snug_integer_many_fill_neon
+#define INTEGER_MANY_PRODUCT snug_product_bytes_neon
+#define INTEGER_TOKENS       4 /* by two pairs of registers of rows: 16 of 32 registers */
 
 #define vi_offset(kind) 0
 

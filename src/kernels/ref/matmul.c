@@ -159,4 +159,6 @@ void snug_matmul_fill_c(snug_kernels *kernels)
     kernels->matmul_few[SNUG_TYPE_F16] = kernels->matmul_many[SNUG_TYPE_F16] = &matmul_f16;
     kernels->matmul_few[SNUG_TYPE_BF16] = kernels->matmul_many[SNUG_TYPE_BF16] = &matmul_bf16;
     fill_unpacked(kernels);
+    for (size_t type = 0; type < SNUG_TYPE_COUNT; type++)
+        kernels->product[type] = kernels->matmul_many[type] ? &snug_product_floats_c : NULL;
 }

@@ -10,8 +10,9 @@
 #include "kernels/simd/avx2.h"
 #include "kernels/x86/integer_unpack.h"
 
-#define INTEGER_MANY_FILL snug_integer_many_fill_avx2
-#define INTEGER_TOKENS    4 /* by two registers of rows: 8 of 16 registers */
+#define INTEGER_MANY_FILL    snug_integer_many_fill_avx2
+#define INTEGER_MANY_PRODUCT snug_product_bytes_avx2
+#define INTEGER_TOKENS       4 /* by two registers of rows: 8 of 16 registers */
 
 #define vi_offset(kind) ((kind) == BITS_8 ? 0 : 128) /* constant in initializers */
 

@@ -6,8 +6,9 @@
 #include "kernels/simd/avx512.h"
 #include "kernels/x86/integer_unpack.h"
 
-#define INTEGER_MANY_FILL snug_integer_many_fill_avx512
-#define INTEGER_TOKENS    12 /* by two registers of rows: 24 of 32 registers */
+#define INTEGER_MANY_FILL    snug_integer_many_fill_avx512
+#define INTEGER_MANY_PRODUCT snug_product_bytes_avx512
+#define INTEGER_TOKENS       12 /* by two registers of rows: 24 of 32 registers */
 
 #define vi_offset(kind) 128
 

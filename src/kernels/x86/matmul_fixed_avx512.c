@@ -353,4 +353,5 @@ void snug_matmul_fixed_fill_avx512(snug_kernels *kernels)
 
     kernels->matmul_many[SNUG_TYPE_F16] = &matmul_f16;
     kernels->matmul_many[SNUG_TYPE_BF16] = &matmul_bf16;
+    kernels->product[SNUG_TYPE_F16] = kernels->product[SNUG_TYPE_BF16] = &snug_product_words_avx512;
 }
