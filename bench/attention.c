@@ -4,15 +4,16 @@
  * one layer of 8 KV heads of 128, what they read, its share of the machine's bandwidth, and the factor over
  * f16.
  *
- *   attention [--cpu-time] [--cached] [--chunk N] [--cpu LEVEL] [TOKENS ...]
- *                                                      1024 4096 16384 32768 if none is given
+ *   attention [--cpu-time] [--cached] [--chunk N] [--cpu LEVEL] [--threads N] [--queries N] [--only FORMAT]
+ *             [TOKENS ...]                            1024 4096 16384 32768 if none is given
  *
  * --chunk: of N new tokens, as a prompt is read, each of which sees all that is in the cache; tokens per
  * second and multiplications, for there bandwidth binds nothing.
  * --cpu-time: the processor's time of one thread, for a machine that others use (peak.h).
  * --cached: the same cache again and again; of 256 tokens it is found in the second level of the processor's
  * caches, and what is left is the time of the arithmetic.
- * --cpu: the kernels of a level, as in llm-tool.
+ * --cpu: the kernels of a level, as in llm-tool. --threads, --queries, --only: not all numbers of threads, of
+ * queries of a KV head, and formats ("planes 4").
  * Else the cache that is read is one of several that lie one after the other, so that none is found in the
  * processor's caches, and in huge pages where there are some, as a filled cache lies (decision 0007). The
  * best of some rounds counts; bandwidth is measured between them, in the same memory.
@@ -70,14 +71,16 @@ typedef struct job {
     unsigned char *cache; /* [tiles][HEADS][2][side_bytes] */
     size_t tiles;
     size_t run_tiles; /* of a part */
-    size_t queries;   /* of a part */
+    size_t call_tiles;
+    size_t queries; /* of a part */
     uint32_t group;
     size_t chunk; /* tokens; 0: one, as it is decoded */
     float query[QUERIES_MAX * HEAD_DIM];
     unsigned char *scratch[THREADS_MAX];
     bench_clock clock;
     bool is_cached;
-    float result; /* kept, so that the work cannot be left out */
+    const char *only; /* the one format that is measured, or NULL */
+    float result;     /* kept, so that the work cannot be left out */
 } job;
 
 static snug_tile side_at(const format *f, unsigned char *at)
@@ -97,18 +100,35 @@ static snug_tile side_at(const format *f, unsigned char *at)
     return tile;
 }
 
-/* A run of tiles of one KV head, or all of them for some of a chunk's tokens. */
+/* Keys and values of some tiles of a head from `first` on, at most `last`: how many. */
+static size_t read_run(snug_tile *keys_out, snug_tile *values_out, const job *j, size_t head, size_t first,
+                       size_t last)
+{
+    const size_t count = snug_min_size(last - first, j->call_tiles);
+
+    for (size_t i = 0; i < count; i++) {
+        unsigned char *at = j->cache + ((first + i) * HEADS + head) * 2 * j->format->side_bytes;
+
+        keys_out[i] = side_at(j->format, at);
+        values_out[i] = side_at(j->format, at + j->format->side_bytes);
+    }
+    return count;
+}
+
+/* A part's tiles of one KV head, or all of them for some of a chunk's tokens. */
 static void attend_part(void *user, size_t part, uint32_t worker)
 {
-    static const uint32_t begin[QUERIES_MAX];
+    static const uint32_t begin[QUERIES_MAX * SNUG_ATTEND_RUN_TILES];
     job *j = user;
     const size_t first = j->chunk > 0 ? 0 : part / HEADS * j->run_tiles;
     const size_t last = snug_min_size(first + j->run_tiles, j->tiles);
     _Alignas(64) unsigned char prepared[QUERIES_MAX * PREPARED_BYTES];
-    uint32_t end[QUERIES_MAX];
+    uint32_t end[QUERIES_MAX * SNUG_ATTEND_RUN_TILES];
     float max[QUERIES_MAX];
-    float sum[QUERIES_MAX] = { 0 };
-    float out[QUERIES_MAX * HEAD_DIM] = { 0 };
+    float sum[QUERIES_MAX];
+    float out[QUERIES_MAX * HEAD_DIM];
+    snug_tile keys[2][SNUG_ATTEND_RUN_TILES]; /* of this call and the next one, in turn */
+    snug_tile values[2][SNUG_ATTEND_RUN_TILES];
     snug_attend_coded_task task = {
         .attend = { .query = j->query,
                     .begin = begin,
@@ -123,25 +143,27 @@ static void attend_part(void *user, size_t part, uint32_t worker)
         .prepared = prepared,
     };
 
+    for (size_t i = 0; i < SNUG_COUNT(end); i++)
+        end[i] = SNUG_TILE_TOKENS;
     for (size_t q = 0; q < j->queries; q++) {
-        end[q] = SNUG_TILE_TOKENS;
         max[q] = -INFINITY;
+        sum[q] = 0.0f;
     }
+    memset(out, 0, j->queries * HEAD_DIM * sizeof *out);
     j->kernels->attend_prepare(prepared, j->query, j->queries, HEAD_DIM);
-    for (size_t tile = first; tile < last; tile++) {
-        unsigned char *at = j->cache + (tile * HEADS + part % HEADS) * 2 * j->format->side_bytes;
 
-        unsigned char *next = at + (tile + 1 < last ? HEADS * 2 * j->format->side_bytes : 0);
-        const snug_tile next_key = side_at(j->format, next);
-        const snug_tile next_value = side_at(j->format, next + j->format->side_bytes);
+    size_t next = read_run(keys[0], values[0], j, part % HEADS, first, last);
 
-        task.key = side_at(j->format, at);
-        task.value = side_at(j->format, at + j->format->side_bytes);
-        task.next_key = &next_key;
-        task.next_value = &next_value;
-        task.attend.next_key = next_key.rows;
-        task.attend.key = task.key.rows;
-        task.attend.value = task.value.rows;
+    for (size_t tile = first, turn = 0; tile < last; tile += task.tiles, turn ^= 1) {
+        task.key = keys[turn];
+        task.value = values[turn];
+        task.tiles = next;
+        next = read_run(keys[turn ^ 1], values[turn ^ 1], j, part % HEADS, tile + next, last);
+        task.next_key = keys[turn ^ 1];
+        task.next_tiles = next;
+        task.attend.key = task.key->rows;
+        task.attend.value = task.value->rows;
+        task.attend.next_key = next > 0 ? task.next_key->rows : NULL;
         if (snug_tile_is_coded(j->format->kind))
             j->kernels->attend_coded(&task);
         else
@@ -198,6 +220,11 @@ static void measure_formats(job *j, snug_work *work, unsigned char *buffer, size
             bench_peak_improve(&peak, work, j->clock, buffer, BUFFER_BYTES);
         for (size_t f = 0; f < SNUG_COUNT(formats); f++) {
             j->format = &formats[f];
+            j->call_tiles = snug_tile_is_coded(j->format->kind)
+                                ? snug_min_size(SNUG_ATTEND_RUN_TILES, QUERIES_MAX / j->queries)
+                                : 1;
+            if (j->only && strcmp(j->only, j->format->name) != 0)
+                continue;
             best[f] = fmin(best[f], measure(j, work, buffer));
         }
     }
@@ -208,6 +235,9 @@ static void measure_formats(job *j, snug_work *work, unsigned char *buffer, size
     printf("%zu tokens, %u queries a KV head, %u threads, %.1f GB/s\n", tokens, j->group,
            snug_work_threads(work), peak.read_bytes * 1e-9);
     for (size_t f = 0; f < SNUG_COUNT(formats); f++) {
+        if (isinf(best[f]))
+            continue;
+
         const double read = (double)(j->tiles * HEADS * 2 * formats[f].side_bytes) / best[f];
 
         printf("  %-9s %8.0f tokens/s %6.1f GB/s %4.0f %% of bandwidth %6.2f x f16\n", formats[f].name,
@@ -219,6 +249,9 @@ typedef struct options {
     bench_clock clock;
     size_t chunk;
     bool is_cached;
+    uint32_t queries; /* a KV head; 0: several in turn */
+    uint32_t threads; /* 0: one, then two */
+    const char *only; /* format, or NULL */
     snug_cpu_level level;
     size_t tokens[16];
     size_t count;
@@ -228,9 +261,12 @@ static snug_status run(const options *wanted, snug_error *error)
 {
     static const uint32_t groups[] = { 4, 2, 1 };
     static job j;
-    const uint32_t threads_max = wanted->clock == BENCH_CLOCK_CPU ? 1 : THREADS_MAX;
-    const uint32_t threads_min = wanted->chunk > 0 ? threads_max : 1;
-    const size_t group_count = wanted->chunk > 0 ? 1 : SNUG_COUNT(groups); /* what binds is the same */
+    const uint32_t threads_max = wanted->clock == BENCH_CLOCK_CPU ? 1
+                                 : wanted->threads > 0            ? wanted->threads
+                                                                  : THREADS_MAX;
+    const uint32_t threads_min = wanted->chunk > 0 || wanted->threads > 0 ? threads_max : 1;
+    /* Of a chunk what binds is the same. */
+    const size_t group_count = wanted->chunk > 0 || wanted->queries > 0 ? 1 : SNUG_COUNT(groups);
     snug_kernels kernels;
     snug_memory *memory = NULL;
     const size_t huge = snug_os_huge_page_bytes();
@@ -248,6 +284,7 @@ static snug_status run(const options *wanted, snug_error *error)
     j.clock = wanted->clock;
     j.is_cached = wanted->is_cached;
     j.chunk = wanted->chunk;
+    j.only = wanted->only;
     for (size_t i = 0; i < SNUG_COUNT(j.query); i++)
         j.query[i] = (float)(i % 7) * 0.01f - 0.03f;
     for (size_t i = 0; i < THREADS_MAX; i++)
@@ -257,7 +294,7 @@ static snug_status run(const options *wanted, snug_error *error)
 
         SNUG_TRY(snug_work_create(&work, memory, threads, error));
         for (size_t i = 0; i < group_count * wanted->count; i++) {
-            j.group = groups[i / wanted->count];
+            j.group = wanted->queries > 0 ? wanted->queries : groups[i / wanted->count];
             measure_formats(&j, work, buffer, wanted->tokens[i % wanted->count]);
         }
         snug_work_destroy(work);
@@ -279,6 +316,16 @@ static bool read_options(options *out, int argc, char **argv)
             out->chunk = (size_t)strtoul(argv[++i], NULL, 10);
             if (out->chunk % QUERIES_MAX != 0 || out->chunk == 0 || out->chunk > 4096)
                 return false;
+        } else if (strcmp(argv[i], "--queries") == 0 && i + 1 < argc) {
+            out->queries = (uint32_t)strtoul(argv[++i], NULL, 10);
+            if (out->queries < 1 || out->queries > QUERIES_MAX)
+                return false;
+        } else if (strcmp(argv[i], "--threads") == 0 && i + 1 < argc) {
+            out->threads = (uint32_t)strtoul(argv[++i], NULL, 10);
+            if (out->threads < 1 || out->threads > THREADS_MAX)
+                return false;
+        } else if (strcmp(argv[i], "--only") == 0 && i + 1 < argc) {
+            out->only = argv[++i];
         } else if (strcmp(argv[i], "--cpu") == 0 && i + 1 < argc) {
             if (!snug_cpu_level_parse(&out->level, argv[++i]))
                 return false;
@@ -299,9 +346,11 @@ int main(int argc, char **argv)
     snug_error error = { SNUG_OK, "" };
 
     if (!read_options(&wanted, argc, argv)) {
-        fprintf(stderr,
-                "usage: attention [--cpu-time] [--cached] [--chunk N] [--cpu c|avx2|avx512|avx512bf16|amx] "
-                "[TOKENS ...], each from 64 to 65536, N a multiple of 64\n");
+        fprintf(
+            stderr,
+            "usage: attention [--cpu-time] [--cached] [--chunk N] [--cpu c|avx2|avx512|avx512bf16|amx] "
+            "[--threads N] [--queries N] [--only FORMAT] [TOKENS ...], each from 64 to 65536, a chunk's N "
+            "a multiple of 64\n");
         return 2;
     }
     if (wanted.count == 0) {

@@ -32,6 +32,13 @@ static inline bool snug_tile_is_coded(snug_tile_kind kind)
     return kind >= SNUG_TILE_AFFINE;
 }
 
+/* Whether kernels read both in the same way. */
+static inline bool snug_tile_is_like(const snug_tile *a, const snug_tile *b)
+{
+    return a->kind == b->kind && a->bits == b->bits && a->group == b->group &&
+           !a->codes.plane[SNUG_CODES_N4] == !b->codes.plane[SNUG_CODES_N4];
+}
+
 /* The first `tokens` rows of a tile as out[tokens][head_dim] in f32: the definition for every kernel. */
 void snug_tile_decode(float *out, const snug_tile *tile, snug_codes_side side, size_t head_dim,
                       size_t tokens);

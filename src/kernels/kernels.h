@@ -82,23 +82,29 @@ typedef struct snug_attend_task {
     bool takes_rows;
 } snug_attend_task;
 
+#define SNUG_ATTEND_QUERIES_MAX 64 /* most queries of one call */
+#define SNUG_ATTEND_RUN_TILES   4  /* most tiles of one call */
+
 /*
- * The same where keys or values are codes (codec/tile.h): keys and values of `attend` are not looked at. A
- * tile of codes is whole, so all of it may be read. Queries have been turned if the keys are planes, and the
- * output is turned if the values are.
+ * The same where keys or values are codes (codec/tile.h), for a run of tiles: keys and values of `attend` are
+ * not looked at. A tile of codes is whole, so all of it may be read. Queries have been turned if the keys are
+ * planes, and the output is turned if the values are.
+ *
+ * A run shares one softmax and is read in several places at once: worth up to half of the time where a token
+ * waits for memory. Of more than one tile it must be codes on both sides, tiles of a side alike
+ * (snug_tile_is_like()), and tiles x queries at most SNUG_ATTEND_QUERIES_MAX.
  */
 typedef struct snug_attend_coded_task {
-    snug_attend_task attend;
-    snug_tile key;
-    snug_tile value;
-    const void *prepared; /* attend_prepare() of the queries; 64-byte aligned */
+    snug_attend_task attend; /* begin and end: [tiles][queries] */
+    const snug_tile *key;    /* [tiles] */
+    const snug_tile *value;  /* [tiles] */
+    size_t tiles;            /* 1 .. SNUG_ATTEND_RUN_TILES */
+    const void *prepared;    /* attend_prepare() of the queries; 64-byte aligned */
 
-    /* What the thread's next call will read, or NULL: fetched meanwhile. Worth up to half of the time. */
-    const snug_tile *next_key;
-    const snug_tile *next_value;
+    /* Keys that the thread's next call will read: fetched meanwhile. */
+    const snug_tile *next_key; /* [next_tiles] */
+    size_t next_tiles;         /* 0 .. SNUG_ATTEND_RUN_TILES */
 } snug_attend_coded_task;
-
-#define SNUG_ATTEND_QUERIES_MAX 64 /* most queries of one call */
 
 /* Scratch of one attend call: a tile of keys and one of values as f32, and scores for the most queries. */
 static inline size_t snug_attend_scratch_bytes(size_t head_dim)

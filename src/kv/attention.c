@@ -108,8 +108,8 @@ static snug_kv_range slots_of(snug_kv_range range, uint32_t tile)
 }
 
 /* What the queries of `tokens` tokens see of a tile. */
-static void find_ranges(const attend_job *job, const snug_attend_task *task, uint32_t *ranges,
-                        uint32_t first_token, uint32_t tokens, uint32_t tile, bool is_sink)
+static void find_ranges(const attend_job *job, uint32_t *begin_out, uint32_t *end_out, uint32_t first_token,
+                        uint32_t tokens, uint32_t tile, bool is_sink)
 {
     const snug_kv_rule *rule = &job->store->rule;
 
@@ -119,8 +119,8 @@ static void find_ranges(const attend_job *job, const snug_attend_task *task, uin
             is_sink ? snug_kv_rule_sinks(rule, position) : snug_kv_rule_recent(rule, position), tile);
 
         for (uint32_t g = 0; g < job->group; g++) {
-            ranges[t * job->group + g] = slots.begin;
-            ranges[task->queries + t * job->group + g] = slots.end;
+            begin_out[t * job->group + g] = slots.begin;
+            end_out[t * job->group + g] = slots.end;
         }
     }
 }
@@ -136,7 +136,9 @@ typedef struct attend_set {
     float *query;
     float *turned; /* the same where keys are turned */
     void *prepared;
-    uint32_t *ranges;
+    uint32_t *begin; /* [most tiles of a call][queries] */
+    uint32_t *end;   /* the same */
+    uint32_t call_tiles;
     part_state state; /* of rows, and in the end of all; of the caller's choice where there are parts */
     part_state coded;
 } attend_set;
@@ -157,47 +159,59 @@ static snug_tile tile_of(const snug_kv_store *store, const snug_kv_side *side, u
                                        : snug_kv_side_rows(side, tile, head);
 }
 
-/* One head's keys and values of a visit. */
-typedef struct visit_tile {
-    snug_tile key;
-    snug_tile value;
+/* One head's keys and values of visits that go into one call: of codes on both sides and alike, or one. */
+typedef struct visit_run {
+    snug_tile key[SNUG_ATTEND_RUN_TILES];
+    snug_tile value[SNUG_ATTEND_RUN_TILES];
+    uint32_t visits;
     bool as_codes; /* of at least one side */
-} visit_tile;
+} visit_run;
 
-static visit_tile visit_tile_at(const attend_job *job, const walk *w, uint32_t kv_head, uint32_t visit,
-                                uint32_t position)
+static bool goes_with(const visit_run *run, const snug_tile *key, const snug_tile *value, bool as_codes)
 {
-    const snug_kv_store *store = job->store;
-    const uint32_t tile = tile_of_visit(w, visit);
-    const bool as_codes = is_coded(store, tile, position);
-
-    return (visit_tile){
-        .key = tile_of(store, &store->key, tile, kv_head, as_codes),
-        .value = tile_of(store, &store->value, tile, kv_head, as_codes),
-        .as_codes = as_codes && store->has_codes,
-    };
+    return as_codes && run->as_codes && snug_tile_is_coded(key->kind) && snug_tile_is_coded(value->kind) &&
+           snug_tile_is_like(key, run->key) && snug_tile_is_like(value, run->value);
 }
 
-/* `next`: the visit after it, or NULL. */
-static void attend_tile(const attend_job *job, attend_set *set, const visit_tile *tile,
-                        const visit_tile *next)
+/* The run from `visit` on, of `most` visits at most: none if that is 0. */
+static void find_run(visit_run *run, const attend_job *job, const walk *w, uint32_t kv_head, uint32_t visit,
+                     uint32_t most, uint32_t position)
+{
+    const snug_kv_store *store = job->store;
+
+    for (run->visits = 0; run->visits < most; run->visits++) {
+        const uint32_t tile = tile_of_visit(w, visit + run->visits);
+        const bool as_codes = is_coded(store, tile, position);
+        const snug_tile key = tile_of(store, &store->key, tile, kv_head, as_codes);
+        const snug_tile value = tile_of(store, &store->value, tile, kv_head, as_codes);
+
+        if (run->visits > 0 && !goes_with(run, &key, &value, as_codes && store->has_codes))
+            return;
+        run->key[run->visits] = key;
+        run->value[run->visits] = value;
+        run->as_codes = as_codes && store->has_codes;
+    }
+}
+
+/* `next`: what comes after it, maybe nothing. */
+static void attend_run(const attend_job *job, attend_set *set, const visit_run *run, const visit_run *next)
 {
     const snug_kernels *kernels = job->kv->kernels;
+    const bool goes_on = next->visits > 0 && next->as_codes == run->as_codes;
 
-    if (next && next->as_codes != tile->as_codes)
-        next = NULL;
-    if (tile->as_codes) {
-        set->codes.key = tile->key;
-        set->codes.value = tile->value;
-        set->codes.next_key = next ? &next->key : NULL;
-        set->codes.next_value = next ? &next->value : NULL;
+    if (run->as_codes) {
+        set->codes.key = run->key;
+        set->codes.value = run->value;
+        set->codes.tiles = run->visits;
+        set->codes.next_key = next->key;
+        set->codes.next_tiles = goes_on ? next->visits : 0;
         set->has_seen_codes = true;
         kernels->attend_coded(&set->codes);
         return;
     }
-    set->rows.key = tile->key.rows;
-    set->rows.value = tile->value.rows;
-    set->rows.next_key = next ? next->key.rows : NULL;
+    set->rows.key = run->key->rows;
+    set->rows.value = run->value->rows;
+    set->rows.next_key = goes_on ? next->key->rows : NULL;
     kernels->attend[job->store->key.rows->type](&set->rows);
 }
 
@@ -227,17 +241,25 @@ static void run_visits(const attend_job *job, attend_set *set, uint32_t kv_head,
                        uint32_t tokens, const walk *w, uint32_t visit_begin, uint32_t visit_end)
 {
     const uint32_t position = job->attention->first_position + first_token;
-    visit_tile next = visit_tile_at(job, w, kv_head, visit_begin, position);
+    const uint32_t most = set->call_tiles;
+    visit_run runs[2]; /* the one that is attended to and what comes next, in turn */
+    visit_run *run = &runs[0];
+    visit_run *next = &runs[1];
 
-    for (uint32_t visit = visit_begin; visit < visit_end; visit++) {
-        const bool is_last = visit + 1 == visit_end;
-        const visit_tile tile = next;
+    find_run(run, job, w, kv_head, visit_begin, (uint32_t)snug_min_size(most, visit_end - visit_begin),
+             position);
+    for (uint32_t visit = visit_begin; visit < visit_end;) {
+        const uint32_t after = visit + run->visits;
+        visit_run *done = run;
 
-        if (!is_last)
-            next = visit_tile_at(job, w, kv_head, visit + 1, position);
-        find_ranges(job, &set->rows, set->ranges, first_token, tokens, tile_of_visit(w, visit),
-                    visit < w->sink_visits);
-        attend_tile(job, set, &tile, is_last ? NULL : &next);
+        find_run(next, job, w, kv_head, after, (uint32_t)snug_min_size(most, visit_end - after), position);
+        for (uint32_t i = 0; i < run->visits; i++)
+            find_ranges(job, set->begin + i * set->rows.queries, set->end + i * set->rows.queries,
+                        first_token, tokens, tile_of_visit(w, visit + i), visit + i < w->sink_visits);
+        attend_run(job, set, run, next);
+        visit = after;
+        run = next;
+        next = done;
     }
     if (set->has_seen_codes)
         fold_codes(job, set);
@@ -266,24 +288,27 @@ static void use_state(attend_set *set, const part_state *state)
     set->rows.out = state->out;
 }
 
-/* Lay out the thread's scratch. */
-static void lay_out(attend_set *set, const attend_job *job, uint32_t worker, size_t queries)
+/* Lay out the thread's scratch, for calls of `call_tiles` tiles at most. */
+static void lay_out(attend_set *set, const attend_job *job, uint32_t worker, size_t queries,
+                    uint32_t call_tiles)
 {
     const size_t head_dim = job->store->shape.head_dim;
     unsigned char *base =
         (unsigned char *)job->attention->thread_scratch + worker * snug_kv_thread_scratch_bytes(head_dim);
 
-    *set = (attend_set){ .prepared = base + snug_attend_scratch_bytes(head_dim) };
+    SNUG_ASSERT_DEBUG(queries * call_tiles <= SNUG_ATTEND_QUERIES_MAX);
+    *set = (attend_set){ .prepared = base + snug_attend_scratch_bytes(head_dim), .call_tiles = call_tiles };
     set->query =
         (float *)(void *)((unsigned char *)set->prepared + queries * snug_attend_prepared_bytes(head_dim));
     set->turned = set->query + queries * head_dim;
-    set->ranges = (uint32_t *)(void *)(set->turned + queries * head_dim);
-    set->state = state_at((float *)(void *)(set->ranges + 2 * queries), queries);
+    set->begin = (uint32_t *)(void *)(set->turned + queries * head_dim);
+    set->end = set->begin + call_tiles * queries;
+    set->state = state_at((float *)(void *)(set->end + call_tiles * queries), queries);
     set->coded = state_at(set->state.out + queries * head_dim, queries);
     set->rows = (snug_attend_task){
         .query = set->query,
-        .begin = set->ranges,
-        .end = set->ranges + queries,
+        .begin = set->begin,
+        .end = set->end,
         .queries = queries,
         .head_dim = head_dim,
         .scratch = base,
@@ -321,7 +346,7 @@ static void attend_token_part(void *user, size_t part, uint32_t worker)
     const walk w = walk_for(job, a->first_position + first, a->first_position + first + tokens - 1);
     attend_set set;
 
-    lay_out(&set, job, worker, queries);
+    lay_out(&set, job, worker, queries, 1); /* a chunk's products do not wait for memory */
     begin_set(&set, job, kv_head, first, tokens, &set.state);
     run_visits(job, &set, kv_head, first, tokens, &w, 0, w.visits);
     for (size_t q = 0; q < queries; q++) {
@@ -354,7 +379,8 @@ static void attend_visit_part(void *user, size_t part, uint32_t worker)
     const part_state state = merged_state_at(job, kv_head, visit_part);
     attend_set set;
 
-    lay_out(&set, job, worker, job->group);
+    lay_out(&set, job, worker, job->group,
+            (uint32_t)snug_min_size(SNUG_ATTEND_RUN_TILES, SNUG_ATTEND_QUERIES_MAX / job->group));
     set.rows.takes_rows = true; /* its parts are merged in another order than a chunk's sums, too */
     begin_set(&set, job, kv_head, 0, 1, &state);
     run_visits(job, &set, kv_head, 0, 1, &w, begin, end);

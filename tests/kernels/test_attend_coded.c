@@ -11,7 +11,7 @@
 #include "codec/planes.h"
 
 enum {
-    TILES = 2,
+    TILES = 4,
     TOKENS = TILES * SNUG_TILE_TOKENS,
     MEMORIES_MAX = 2 * TILES * (SNUG_CODES_PLANE_COUNT + 3),
 };
@@ -218,19 +218,20 @@ static uint32_t inside_tile(uint32_t token, size_t tile)
     return token <= first ? 0 : (uint32_t)snug_min_size(token - first, SNUG_TILE_TOKENS);
 }
 
-/* Queries from `first` on, `count` of them, over all tiles. */
-static void attend_some(scene *s, const snug_kernels *kernels, size_t first, size_t count)
+/* Queries from `first` on, `count` of them, over all tiles, up to `run` of them in a call. */
+static void attend_in_runs(scene *s, const snug_kernels *kernels, size_t first, size_t count, size_t run)
 {
     void *prepared = guarded_last(&s->prepared, count * snug_attend_prepared_bytes(s->head_dim));
 
     kernels->attend_prepare(prepared, s->query + first * s->head_dim, count, s->head_dim);
-    for (size_t tile = 0; tile < TILES; tile++) {
+    for (size_t tile = 0; tile < TILES; tile += run) {
+        const size_t tiles = snug_min_size(run, TILES - tile);
         uint32_t begin[SNUG_ATTEND_QUERIES_MAX];
         uint32_t end[SNUG_ATTEND_QUERIES_MAX];
 
-        for (size_t q = 0; q < count; q++) {
-            begin[q] = inside_tile(s->begin[first + q], tile);
-            end[q] = inside_tile(s->end[first + q], tile);
+        for (size_t i = 0; i < tiles * count; i++) {
+            begin[i] = inside_tile(s->begin[first + i % count], tile + i / count);
+            end[i] = inside_tile(s->end[first + i % count], tile + i / count);
         }
 
         const snug_attend_coded_task task = {
@@ -243,13 +244,21 @@ static void attend_some(scene *s, const snug_kernels *kernels, size_t first, siz
                         .sum = s->sum + first,
                         .out = s->out + first * s->head_dim,
                         .scratch = guarded_last(&s->scratch, snug_attend_scratch_bytes(s->head_dim)) },
-            .key = s->keys[tile],
-            .value = s->values[tile],
+            .key = &s->keys[tile],
+            .value = &s->values[tile],
+            .tiles = tiles,
             .prepared = prepared,
+            .next_key = &s->keys[tile],
+            .next_tiles = tiles,
         };
 
         kernels->attend_coded(&task);
     }
+}
+
+static void attend_some(scene *s, const snug_kernels *kernels, size_t first, size_t count)
+{
+    attend_in_runs(s, kernels, first, count, 1);
 }
 
 /* Attention of query q in double. */
@@ -318,20 +327,28 @@ static void check_errors(const errors *e, const scene *s, const snug_kernels *ke
             s->value_form.bits, s->head_dim, s->queries, sqrt(e->kernel), sqrt(e->codec), sqrt(e->whole));
 }
 
+/* By one tile a call, and by as many as one takes. */
 static void check_scene(const snug_kernels *kernels, form key, form value, size_t head_dim, size_t queries,
                         range_kind range)
 {
+    const bool is_coded = snug_tile_is_coded(key.kind) && snug_tile_is_coded(value.kind);
+    const size_t most = is_coded ? SNUG_ATTEND_QUERIES_MAX / queries : 1;
     scene s;
-    errors e = { 0 };
 
     if (!fits(key, head_dim) || !fits(value, head_dim))
         return;
     create(&s, key, value, head_dim, queries, range);
-    attend_some(&s, kernels, 0, queries);
-    for (size_t q = 0; q < queries; q += 1 + queries / 8)
-        add_errors(&e, &s, q);
-    if (e.whole > 0.0)
-        check_errors(&e, &s, kernels);
+    for (size_t run = 1; run <= snug_min_size(most, SNUG_ATTEND_RUN_TILES);
+         run += SNUG_ATTEND_RUN_TILES - 1) {
+        errors e = { 0 };
+
+        reset_state(&s);
+        attend_in_runs(&s, kernels, 0, queries, run);
+        for (size_t q = 0; q < queries; q += 1 + queries / 8)
+            add_errors(&e, &s, q);
+        if (e.whole > 0.0)
+            check_errors(&e, &s, kernels);
+    }
     destroy(&s);
 }
 

@@ -77,7 +77,7 @@ static void attend_prepare(void *prepared_out, const float *query, size_t querie
     (void)head_dim;
 }
 
-static void attend_coded(const snug_attend_coded_task *task)
+static void attend_coded_tile(const snug_attend_coded_task *task, size_t tile)
 {
     const size_t head_dim = task->attend.head_dim;
     float *key = task->attend.scratch;
@@ -85,18 +85,26 @@ static void attend_coded(const snug_attend_coded_task *task)
     snug_attend_task decoded = task->attend;
     size_t end = 0;
 
+    decoded.begin += tile * decoded.queries;
+    decoded.end += tile * decoded.queries;
     for (size_t q = 0; q < decoded.queries; q++)
         if (decoded.begin[q] < decoded.end[q])
             end = snug_max_size(end, decoded.end[q]);
     if (end == 0)
         return;
-    snug_tile_decode(key, &task->key, SNUG_CODES_KEY, head_dim, end);
-    snug_tile_decode(value, &task->value, SNUG_CODES_VALUE, head_dim, end);
+    snug_tile_decode(key, &task->key[tile], SNUG_CODES_KEY, head_dim, end);
+    snug_tile_decode(value, &task->value[tile], SNUG_CODES_VALUE, head_dim, end);
     decoded.key = key;
     decoded.value = value;
     for (size_t q = 0; q < decoded.queries; q++)
         if (decoded.begin[q] < decoded.end[q])
             attend_query(&decoded, SNUG_TYPE_F32, q);
+}
+
+static void attend_coded(const snug_attend_coded_task *task)
+{
+    for (size_t tile = 0; tile < task->tiles; tile++)
+        attend_coded_tile(task, tile);
 }
 
 void snug_attend_fill_c(snug_kernels *kernels)
