@@ -77,6 +77,19 @@ void snug_os_thread_yield(void)
     sched_yield();
 }
 
+/* "ran waited slices\n", nanoseconds. */
+bool snug_os_thread_read_times(uint64_t *ran_ns_out, uint64_t *waited_ns_out)
+{
+    char text[96];
+    const char *at = text;
+
+    if (!snug_os_read_text("/proc/thread-self/schedstat", text, sizeof text) ||
+        !snug_os_parse_u64(ran_ns_out, &at))
+        return false;
+    at += *at == ' ';
+    return snug_os_parse_u64(waited_ns_out, &at);
+}
+
 void snug_os_mutex_init(snug_os_mutex *mutex)
 {
     int code = pthread_mutex_init(&mutex->handle, NULL);

@@ -26,6 +26,10 @@ SNUG_MUST_CHECK snug_status snug_os_thread_start(snug_os_thread *thread_out, voi
 void snug_os_thread_join(snug_os_thread *thread);
 void snug_os_thread_yield(void);
 
+/* How long this thread has run, and how long it could have, while others did. False where the kernel does not
+ * tell. Opens and reads a small file. */
+bool snug_os_thread_read_times(uint64_t *ran_ns_out, uint64_t *waited_ns_out);
+
 /* Tells the processor that this thread spins: saves power, and leaves more to the core's other thread. */
 static inline void snug_os_pause(void)
 {

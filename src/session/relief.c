@@ -9,6 +9,7 @@
 #include "base/status.h"
 #include "memory/monitor.h"
 #include "os/machine.h"
+#include "os/thread.h"
 #include "plan/plan.h"
 #include "session/session.h"
 #include "session/steps.h"
@@ -28,8 +29,12 @@
 #define FORESEEN_TOKENS 16u
 #define ROOM_BYTES      ((uint64_t)1 << 20)
 
-/* So far ahead is seen what others take: in that time a cache of some hundred MiB becomes one of codes. */
-#define TREND_NS ((uint64_t)400 * 1000 * 1000)
+/* So far ahead is seen what others take: in that time a cache of some hundred MiB becomes one of codes. Where
+ * others have the processors, too, that takes longer, and is seen further ahead, but not more than so many
+ * times: who slowed us down may be gone. It is told by so much time in which this thread could have run. */
+#define TREND_NS      ((uint64_t)400 * 1000 * 1000)
+#define SLOWDOWN_MOST 4u
+#define SHARE_NS      ((uint64_t)50 * 1000 * 1000)
 
 /* Unless memory is really missing, not for a part of what is wanted that nobody would feel. */
 #define FELT_PART 16u
@@ -86,6 +91,7 @@ snug_status snug_relief_init(snug_session *session, const snug_session_options *
 
     relief->is_on = true;
     relief->goes_on = snug_relief_goes_on;
+    relief->ahead_ns = TREND_NS;
     relief->keeps_format = options->keeps_format || snug_kv_config_has_layers(&options->kv);
     relief->keeps_chunk = options->keeps_chunk;
     relief->chunk_most = session->prefill_chunk;
@@ -326,6 +332,25 @@ static bool is_quiet(const snug_session *session, uint64_t now_ns)
     return relief->is_quiet && now_ns < relief->due_ns && room > 0 && is_foreseen(session, room);
 }
 
+/* How far ahead, by what this thread had of the processors since the last time. */
+static void see_ahead(snug_relief *relief)
+{
+    const uint64_t ran_before = relief->ran_ns, waited_before = relief->waited_ns;
+    uint64_t ran, waited;
+
+    if (!snug_os_thread_read_times(&ran, &waited))
+        return;
+    if (ran >= ran_before && waited >= waited_before && ran - ran_before + waited - waited_before < SHARE_NS)
+        return;
+    relief->ran_ns = ran;
+    relief->waited_ns = waited;
+    if (ran <= ran_before || waited < waited_before) /* another thread than last time */
+        return;
+    ran -= ran_before;
+    waited = snug_min_size(waited - waited_before, (SLOWDOWN_MOST - 1) * ran);
+    relief->ahead_ns = TREND_NS + TREND_NS / 1000 * (waited * 1000 / ran);
+}
+
 /* A sample, if one is due. */
 static bool sample(snug_relief *relief)
 {
@@ -339,9 +364,12 @@ static bool sample(snug_relief *relief)
     else if ((is_new = snug_monitor_sample(relief->monitor, NULL)))
         (void)snug_monitor_sample(relief->monitor, &relief->reading);
     relief->due_ns = relief->read ? 0 : snug_monitor_due_ns(relief->monitor);
-    if (is_new)
-        snug_trend_add(&relief->trend, relief->reading.time_ns, relief->reading.limit_bytes);
-    return is_new;
+    if (!is_new)
+        return false;
+    snug_trend_add(&relief->trend, relief->reading.time_ns, relief->reading.limit_bytes);
+    if (!relief->read && snug_trend_lost(&relief->trend) > 0)
+        see_ahead(relief);
+    return true;
 }
 
 /* A new reading, if there is one; it may have come while tokens were computed. */
@@ -360,7 +388,7 @@ static bool read_pressure(snug_relief *relief)
 static uint64_t over_soon(const snug_session *session)
 {
     const snug_relief *relief = &session->relief;
-    const uint64_t fall = snug_trend_fall(&relief->trend, TREND_NS);
+    const uint64_t fall = snug_trend_fall(&relief->trend, relief->ahead_ns);
     const uint64_t hard = snug_memory_hard_limit(session->memory);
     const uint64_t soon_used = snug_steps_used_bytes(session) + fall;
 
@@ -440,6 +468,7 @@ void snug_relief_begin(snug_session *session, const snug_generate_options *optio
         snug_plan_end_tokens(session->context_tokens, (uint32_t)prompt_tokens, options->max_tokens);
     relief->is_promised = false;
     relief->is_quiet = false;
+    (void)snug_os_thread_read_times(&relief->ran_ns, &relief->waited_ns);
     relief->steps = 0;
     relief->returned_bytes = 0;
 }

@@ -39,6 +39,9 @@ typedef struct snug_relief {
     void *read_user;
     snug_pressure_reading reading; /* the newest */
     snug_trend trend;
+    uint64_t ahead_ns; /* what others take is seen so far ahead */
+    uint64_t ran_ns;   /* this thread, and others while it could have, when that was set */
+    uint64_t waited_ns;
     bool is_spent;  /* more is in use than the limit, and nothing more can go back */
     uint32_t asked; /* parts of products, while tokens are computed */
     uint32_t stops; /* passes given up since one came to its end */

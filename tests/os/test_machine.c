@@ -23,6 +23,7 @@
 #include <cmocka.h>
 
 #include "os/machine.h"
+#include "os/thread.h"
 #include "tests/os/tree.h"
 
 static uint64_t distance(uint64_t a, uint64_t b)
@@ -285,6 +286,33 @@ static void reads_rlimits(void **state)
         assert_true(snug_os_rlimits_read().data_bytes == SNUG_OS_NO_LIMIT);
 }
 
+static uint64_t thread_cpu_ns(void)
+{
+    struct timespec now;
+
+    assert_int_equal(clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now), 0);
+    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+/* Beside the thread's own clock; the kernel notes what it tells at each tick of its own. */
+static void tells_what_a_thread_had_of_the_processors(void **state)
+{
+    const uint64_t tick_ns = 20000000;
+    uint64_t ran, waited, ran_then, waited_then;
+    const uint64_t begun = thread_cpu_ns();
+
+    (void)state;
+    if (!snug_os_thread_read_times(&ran, &waited)) {
+        printf("SKIPPED: this kernel has no schedstat\n");
+        skip();
+    }
+    while (thread_cpu_ns() - begun < 5 * tick_ns) {
+    }
+    assert_true(snug_os_thread_read_times(&ran_then, &waited_then));
+    assert_true(waited_then >= waited);
+    assert_true(distance(ran_then - ran, thread_cpu_ns() - begun) < 2 * tick_ns);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -298,6 +326,7 @@ int main(void)
         cmocka_unit_test(reads_host_memory),
         cmocka_unit_test(reads_host_memory_of_a_tree),
         cmocka_unit_test(reads_rlimits),
+        cmocka_unit_test(tells_what_a_thread_had_of_the_processors),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

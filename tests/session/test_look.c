@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * test_look.c - which tokens a session looks at memory before: not those of which it knows what it would
- * find.
+ * find. And how far it sees ahead.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -124,6 +124,34 @@ static void a_limit_that_is_passed_is_looked_at_before_each_token(void **state)
     }
 }
 
+/* A limit that falls by 50 MiB a second. */
+static void read_fall(void *user, snug_pressure_reading *out)
+{
+    uint64_t *looks = user;
+
+    ++*looks;
+    out->time_ns = *looks * 20000000;
+    out->limit_bytes = LIMIT - (*looks << 20);
+}
+
+/* 40 MiB are left: enough for 0.4 s, and not for 1.6. */
+static void a_fall_is_seen_further_ahead_where_relief_takes_longer(void **state)
+{
+    rig *r = *state;
+    uint64_t looks = 0;
+    const uint64_t used = snug_memory_read_all(r->memory).used_bytes;
+
+    assert_int_equal(snug_memory_set_limits(r->memory, 0, used + ((uint64_t)40 << 20)), SNUG_OK);
+    r->relief->read = read_fall;
+    r->relief->read_user = &looks;
+    for (int i = 0; i < 8; i++)
+        (void)looks_before_token(r, true);
+    assert_int_equal(r->relief->steps, 0);
+    r->relief->ahead_ns *= 4;
+    (void)looks_before_token(r, true);
+    assert_true(r->relief->steps > 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -131,6 +159,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_sample_that_is_due_is_taken, set_up, tear_down),
         cmocka_unit_test_setup_teardown(less_room_in_the_ledger_is_seen_at_once, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_limit_that_is_passed_is_looked_at_before_each_token, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(a_fall_is_seen_further_ahead_where_relief_takes_longer, set_up,
                                         tear_down),
     };
 
