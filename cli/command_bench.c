@@ -17,6 +17,7 @@
 #include "cli/engine.h"
 #include "cli/input.h"
 #include "cli/limits.h"
+#include "cli/report.h"
 #include "cli/system.h"
 #include "cli/times.h"
 #include "cli/value.h"
@@ -378,13 +379,13 @@ static void print_json(bench *run, const char *cpu)
 {
     const cli_engine *engine = &run->engine;
 
-    cli_write_json(
-        json_pack("{s:{s:s,s:s,s:I,s:f,s:o},s:{s:s,s:s,s:I,s:I,s:b},s:O}", "machine", "cpu", cpu, "level",
-                  snug_cpu_level_name(engine->info.cpu), "threads", (json_int_t)engine->plan.threads,
-                  "read_bytes_per_second", run->best.read_bytes_per_second, "products", products_json(run),
-                  "model", "path", engine->path, "family", engine->info.family, "parameters",
-                  (json_int_t)engine->info.parameters, "weight_bytes", (json_int_t)engine->info.weight_bytes,
-                  "exact", engine->info.exact, "tests", run->tests));
+    cli_write_json(json_pack(
+        "{s:{s:s,s:s,s:I,s:f,s:o},s:{s:s,s:s,s:I,s:I,s:b},s:O,s:o}", "machine", "cpu", cpu, "level",
+        snug_cpu_level_name(engine->info.cpu), "threads", (json_int_t)engine->plan.threads,
+        "read_bytes_per_second", run->best.read_bytes_per_second, "products", products_json(run), "model",
+        "path", engine->path, "family", engine->info.family, "parameters",
+        (json_int_t)engine->info.parameters, "weight_bytes", (json_int_t)engine->info.weight_bytes, "exact",
+        engine->info.exact, "tests", run->tests, "memory", cli_report_memory_json(engine)));
     cli_print("\n");
 }
 
@@ -403,6 +404,8 @@ static cli_exit run_tests(bench *run)
     if (!run->tests && run->engine.info.weight_bytes < PROCESSOR_CACHE_BYTES)
         cli_print(
             "\nThe weights fit into the processor's caches: the share of the bandwidth says little here.\n");
+    if (status == CLI_DONE)
+        cli_report_peak(&run->engine, 1);
     return status;
 }
 

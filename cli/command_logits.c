@@ -15,6 +15,7 @@
 #include "base/status.h"
 #include "cli/engine.h"
 #include "cli/input.h"
+#include "cli/report.h"
 #include "cli/system.h"
 
 typedef struct logits_file {
@@ -160,6 +161,8 @@ cli_exit cli_command_logits(const cli_options *options)
     if (status == CLI_DONE)
         status = compute(&engine, &ids, first, &out);
     status = close_output(&out, options->out, status);
+    if (status == CLI_DONE)
+        cli_report_peak(&engine, 1);
     cli_engine_close(&engine);
     cli_ids_free(&ids);
     return status;

@@ -17,6 +17,7 @@
 #include "cli/input.h"
 #include "cli/quality.h"
 #include "cli/recall.h"
+#include "cli/report.h"
 #include "cli/system.h"
 
 #define FORMATS_MAX  32
@@ -295,10 +296,13 @@ static void print_json(comparison *c)
                                         "recall_reference", recall_json(c, &c->reference_recall),
                                         "bytes_per_token", (json_int_t)t->bytes_per_token, "grade", s.grade));
     }
-    cli_write_json(json_pack("{s:{s:f},s:o,s:I,s:I,s:I,s:s}", "reference", "perplexity", reference, "results",
-                             results, "context", (json_int_t)c->context, "windows", (json_int_t)c->windows,
-                             "scored_tokens", (json_int_t)c->format[0].quality.count, "model",
-                             c->engine.path));
+    snug_memory_sample(c->engine.memory);
+    cli_write_json(json_pack("{s:{s:f},s:o,s:I,s:I,s:I,s:s,s:{s:I,s:I,s:I}}", "reference", "perplexity",
+                             reference, "results", results, "context", (json_int_t)c->context, "windows",
+                             (json_int_t)c->windows, "scored_tokens", (json_int_t)c->format[0].quality.count,
+                             "model", c->engine.path, "memory", "sessions", (json_int_t)c->format_count + 1,
+                             "measured_peak_bytes", (json_int_t)snug_memory_measured_peak(c->engine.memory),
+                             "predicted_session_peak_bytes", (json_int_t)c->engine.plan.peak_bytes));
     cli_print("\n");
 }
 
@@ -381,6 +385,8 @@ cli_exit cli_command_perplexity(const cli_options *options)
         print_json(&c);
     else if (status == CLI_DONE)
         print_table(&c);
+    if (status == CLI_DONE)
+        cli_report_peak(&c.engine, c.format_count + 1);
     for (size_t i = 0; i < c.format_count; i++) {
         snug_session_destroy(c.format[i].session);
         cli_quality_deinit(&c.format[i].quality);

@@ -58,6 +58,31 @@ static void report_cache(const cli_engine *engine)
         cli_layers_report(kv);
 }
 
+static void print_peak(const cli_engine *engine)
+{
+    const snug_plan *plan = &engine->plan;
+
+    cli_report("memory   peak %s as measured by the kernel; %s was predicted%s",
+               cli_size(snug_memory_measured_peak(engine->memory)).text, cli_size(plan->peak_bytes).text,
+               plan->cache_tokens == plan->context_tokens ? " for a full context" : "");
+}
+
+void cli_report_peak(const cli_engine *engine, size_t sessions)
+{
+    const cli_options *options = engine->options;
+
+    if (options->quiet || options->json || options->memory_stats)
+        return;
+    cli_flush();
+    snug_memory_sample(engine->memory);
+    if (sessions == 1)
+        print_peak(engine);
+    else
+        cli_report("memory   peak %s as measured by the kernel, of %zu sessions; %s was predicted for one",
+                   cli_size(snug_memory_measured_peak(engine->memory)).text, sessions,
+                   cli_size(engine->plan.peak_bytes).text);
+}
+
 void cli_report_memory(const cli_engine *engine)
 {
     const snug_plan *plan = &engine->plan;
@@ -66,9 +91,7 @@ void cli_report_memory(const cli_engine *engine)
     snug_memory_sample(engine->memory);
     for (int use = 0; use < SNUG_MEMORY_USE_COUNT; use++)
         peaks[use] = snug_memory_read(engine->memory, (snug_memory_use)use).peak_bytes;
-    cli_report("memory   peak %s as measured by the kernel; %s was predicted%s",
-               cli_size(snug_memory_measured_peak(engine->memory)).text, cli_size(plan->peak_bytes).text,
-               plan->cache_tokens == plan->context_tokens ? " for a full context" : "");
+    print_peak(engine);
     cli_report("         %s in the ledger: %s",
                cli_size(snug_memory_read_all(engine->memory).peak_bytes).text, cli_report_uses(peaks).text);
     cli_report("         limit %s (%s)%s%s", cli_size(plan->limit_bytes).text, plan->limited_by,

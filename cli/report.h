@@ -33,6 +33,12 @@ void cli_report_pressure(cli_engine *engine, const snug_pressure_reading *readin
 /* One line: how full memory is, what a full context will take, who limits it. */
 void cli_report_gauge(const cli_engine *engine);
 
+/*
+ * One line: the measured peak beside the predicted one, after the run of a command that has no other report.
+ * Not with --quiet, --json, or --memory-stats, which says more. `sessions` other than 1: the plan is for one.
+ */
+void cli_report_peak(const cli_engine *engine, size_t sessions);
+
 /* The memory lines alone: /memory of the chat. */
 void cli_report_memory(const cli_engine *engine);
 

@@ -20,6 +20,11 @@ awk -v speed="$(json tests.3.median)" -v bytes="$(json tests.3.bytes_per_token)"
     -v read="$(json tests.3.read_bytes_per_second)" -v share="$(json tests.3.bandwidth_share)" \
     'BEGIN { d = speed * bytes / read - share; exit !(d < 1e-3 && d > -1e-3) }' || fail 'own share' "$out"
 [ -n "$(json machine.cpu)" ] || fail 'cpu' "$out"
+is 'nothing beside the JSON' "$err" ''
+if [ -z "${SANITIZED-}" ]; then # whose own memory is in no plan
+    awk -v a="$(json memory.measured_peak_bytes)" -v b="$(json memory.predicted_peak_bytes)" \
+        'BEGIN { exit !(a > 0 && a <= b) }' || fail 'predicted against measured' "$out"
+fi
 is 'cache' "$(json tests.0.kv)" f16
 # weights of a token and half of 8 tokens' cache beside 64: 4 layers x 1 head x 64 values x 2 sides x 2 bytes
 is 'bytes of a token' "$(json tests.3.bytes_per_token | cut -d. -f1)" \
@@ -50,6 +55,7 @@ done
 run bench -m "$model" --prompt-tokens 32 --gen-tokens 8 --repetitions 1
 is 'status of the table' "$status" 0
 has 'the table' "$out" 'prefill        0      32 '
+has 'predicted against measured' "$err" ' as measured by the kernel; '
 sentence='the tests need a context of 544 tokens (the deepest --depth and the larger of --prompt-tokens and '
 sentence+='--gen-tokens), but --context is 100'
 refuses 2 "$sentence" bench -m "$model" --depth 32 --context 100

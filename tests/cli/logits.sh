@@ -6,7 +6,8 @@
 echo '[508, 493, 258, 430, 11, 64, 65]' >"$work/ids.json"
 run logits -m "$model" --ids "$work/ids.json" --out "$work/a.safetensors" --exact
 is 'status' "$status" 0
-is 'nothing is printed' "$out$err" ''
+is 'no output' "$out" ''
+has 'predicted against measured' "$err" ' as measured by the kernel; '
 header_bytes=$(od -An -tu8 -N8 "$work/a.safetensors" | tr -d ' ')
 tail -c +9 "$work/a.safetensors" | head -c "$header_bytes" >"$work/out"
 is 'dtype' "$(json logits.dtype)" F32
@@ -14,7 +15,8 @@ is 'shape' "$(json logits.shape.0) $(json logits.shape.1)" '7 4096'
 is 'offsets' "$(json logits.data_offsets.1)" $((7 * 4096 * 4))
 is 'size' "$(stat -c %s "$work/a.safetensors")" $((8 + header_bytes + 7 * 4096 * 4))
 
-run logits -m "$model" --ids "$work/ids.json" --out "$work/b.safetensors" --exact --threads 1
+run logits -m "$model" --ids "$work/ids.json" --out "$work/b.safetensors" --exact --threads 1 --quiet
+is 'nothing is printed' "$out$err" ''
 cmp -s "$work/a.safetensors" "$work/b.safetensors" || fail 'the same bits with one thread' "$err"
 
 run logits -m "$model" --ids "$work/ids.json" --out "$work/c.safetensors" --exact --last 2

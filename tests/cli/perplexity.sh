@@ -20,6 +20,9 @@ done
 is 'f16: same top token' "$(awk -v x="$(json results.0.same_top)" 'BEGIN { print x + 0 }')" 1
 is 'f16: perplexity' "$(json results.0.perplexity)" "$(json reference.perplexity)"
 is 'f16: grade' "$(json results.0.grade)" neutral
+is 'sessions' "$(json memory.sessions)" 5
+less 'a peak was measured' 0 "$(json memory.measured_peak_bytes)"
+less 'one session was predicted' 0 "$(json memory.predicted_session_peak_bytes)"
 less 'planes 8 is nearly nothing' "$(json results.1.kld_mean)" 0.001
 less 'affine 2 is something' 0.01 "$(json results.3.kld_mean)"
 less 'fewer bytes' "$(json results.2.bytes_per_token)" "$(json results.1.bytes_per_token)"
