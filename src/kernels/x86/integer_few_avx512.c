@@ -119,6 +119,27 @@ KERNEL_INLINE vf load_16_floats(const float *x)
                                                _mm256_castps_pd(_mm256_loadu_ps(x + 8)), 1));
 }
 
+/* Q4_K, Q5_K: eight scales, then eight minimums, of 6 bits in 12 bytes; the last four of each are in two
+ * parts. Before them the factors of both. */
+KERNEL_INLINE void load_scales_in_12_bytes(few_chunk *chunk, const unsigned char *block)
+{
+    const __m128i words = load_16(block); /* factors, scales, minimums, low parts of the last of both */
+    const __m128i low = _mm_srlv_epi32(_mm_shuffle_epi32(words, 0xed), _mm_setr_epi32(0, 0, 0, 4));
+    const __m128i high = _mm_srli_epi32(_mm_shuffle_epi32(words, 0xa5), 2);
+    const __m128i six =
+        _mm_or_si128(_mm_and_si128(low, _mm_setr_epi32(0x3f3f3f3f, 0x0f0f0f0f, 0x3f3f3f3f, 0x0f0f0f0f)),
+                     _mm_and_si128(high, _mm_setr_epi32(0, 0x30303030, 0, 0x30303030)));
+    const __m256i factors = _mm256_permutexvar_epi16(
+        _mm256_setr_epi16(0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1), _mm256_castsi128_si256(words));
+    const __m256i negative =
+        _mm256_setr_epi32(0, 0, 0, 0, (int)0x80008000, (int)0x80008000, (int)0x80008000, (int)0x80008000);
+
+    chunk->scales = vf_multiply(_mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(six)),
+                                _mm512_cvtph_ps(_mm256_xor_si256(factors, negative)));
+    chunk->minimums = _mm512_permutexvar_ps(
+        _mm512_setr_epi32(8, 8, 9, 9, 10, 10, 11, 11, 12, 12, 13, 13, 14, 14, 15, 15), chunk->scales);
+}
+
 KERNEL_INLINE void load_scales(few_chunk *chunk, const snug_weight *weight, const few_source *source,
                                const few_form form)
 {
@@ -128,6 +149,10 @@ KERNEL_INLINE void load_scales(few_chunk *chunk, const snug_weight *weight, cons
     __m256 scale;
     __m256 minimum;
 
+    if (type == SNUG_TYPE_Q4_K || type == SNUG_TYPE_Q5_K) {
+        load_scales_in_12_bytes(chunk, block);
+        return;
+    }
     if (type >= SNUG_TYPE_AFFINE2) {
         scale = floats_of_groups(weight, source->scale, source->groups);
         minimum = floats_of_groups(weight, source->bias, source->groups);
