@@ -27,7 +27,7 @@ function(snug_isa_sources flags)
         set(plain -fno-sanitize=all)
     endif()
     set_source_files_properties(${files} TARGET_DIRECTORY snug_objects PROPERTIES COMPILE_OPTIONS
-        "${flags};$<$<C_COMPILER_ID:GNU>:--param=asan-use-after-return=0>;${plain}")
+        "${flags};-falign-functions=64;$<$<C_COMPILER_ID:GNU>:--param=asan-use-after-return=0>;${plain}")
 endfunction()
 
 # What the static and the shared library have in common: the objects, the public headers, what they link.
