@@ -71,11 +71,9 @@ enum MHD_Result server_reply(server_call *call, unsigned status, json_t *body)
     server_buffer text = { .memory = call->server->options.memory };
     struct MHD_Response *response;
     char seconds[16];
-    const bool is_made = body && server_json_write(&text, body);
+    const bool is_made = server_refusal_or_body(&text, body);
 
     json_decref(body);
-    if (!is_made)
-        server_buffer_free(&text);
     response = server_http_response(text.data, text.bytes);
     snprintf(seconds, sizeof seconds, "%u", call->refusal.retry_seconds);
     if (response && call->refusal.retry_seconds > 0)

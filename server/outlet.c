@@ -122,7 +122,7 @@ void server_outlet_end(server_outlet *outlet)
 void server_outlet_reply(server_outlet *outlet, int status, json_t *body)
 {
     server_buffer text = { .memory = outlet->server->options.memory };
-    const bool is_made = body && server_json_write(&text, body);
+    const bool is_made = server_refusal_or_body(&text, body);
 
     json_decref(body);
     (void)pthread_mutex_lock(&outlet->lock);

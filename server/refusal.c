@@ -79,3 +79,17 @@ json_t *server_refusal_json(const server_refusal *refusal)
                                       "limit_bytes", (json_int_t)refusal->limit_bytes));
     return json_pack("{s:o}", "error", error);
 }
+
+bool server_refusal_or_body(server_buffer *text, const json_t *body)
+{
+    static const char no_memory[] =
+        "{\"error\":{\"message\":\"there is no memory for so long an answer\",\"type\":\"server_error\","
+        "\"param\":null,\"code\":\"out_of_memory\"}}";
+
+    if (body && server_json_write(text, body))
+        return true;
+    server_buffer_free(text); /* half of an answer is none */
+    if (!server_buffer_add(text, no_memory, sizeof no_memory - 1))
+        server_buffer_free(text);
+    return false;
+}

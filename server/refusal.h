@@ -10,6 +10,8 @@
 
 #include <snug/base.h>
 
+#include "server/heap.h"
+
 typedef struct server_refusal {
     int status;       /* of HTTP; 0: there is none */
     const char *code; /* "unsupported_parameter" ...; NULL: none */
@@ -32,5 +34,9 @@ bool server_refusal_is_memory(const server_refusal *refusal);
 
 /* {"error": {...}}; NULL when memory ran out. */
 json_t *server_refusal_json(const server_refusal *refusal);
+
+/* A body as text, into an empty buffer. Where there is no memory for it, or it is NULL because there was
+ * none, false, and the buffer says so instead: that comes from the desk (heap.h). */
+bool server_refusal_or_body(server_buffer *text, const json_t *body);
 
 #endif /* SNUG_SERVER_REFUSAL_H */

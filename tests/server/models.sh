@@ -19,9 +19,9 @@ cp "$work/out" "$work/first"
 ask /api/models
 cmp -s "$work/out" "$work/first" || fail 'the same again' "$out"
 is 'planned once' "$(plans)" 1
-ask /api/limit '{"bytes":33554432}'
+ask /api/limit '{"bytes":62914560}'
 ask /api/models
-is 'within the limit of now' "$(json limit_bytes)" 33554432
+is 'within the limit of now' "$(json limit_bytes)" 62914560
 is 'planned anew' "$(plans)" 2
 ask /api/strategy '{"strategy":"conservative"}'
 ask /api/models
@@ -31,6 +31,12 @@ ask /api/models/unload '{"model":"mini"}'
 ask /api/models
 has 'what is loaded is of now' "$(tr '{' '\n' <"$work/out" | grep '"id":"mini"')" '"loaded":false'
 is 'and needs no plan' "$(plans)" 3
+
+# --- an answer for which there is no memory is refused as a whole ---
+ask /api/limit '{"bytes":1000000}'
+ask /api/models
+is 'no half of an answer' "$code $(json error.code)" '503 out_of_memory'
+ask /api/limit '{"bytes":62914560}'
 
 # --- the limit holds from the beginning: what the ledger grants is no more ---
 stop_server
