@@ -92,6 +92,7 @@ static int compare_times(const void *a, const void *b)
 /* `amount` of all threads together, each second, in the median pass. */
 static double rate(void *(*run)(void *), part *parts, uint32_t threads, double amount)
 {
+    const int middle = PASSES / 2;
     uint64_t taken[PASSES];
 
     for (int pass = 0; pass < PASSES; pass++) {
@@ -100,7 +101,7 @@ static double rate(void *(*run)(void *), part *parts, uint32_t threads, double a
             return 0;
     }
     qsort(taken, PASSES, sizeof taken[0], compare_times);
-    return amount * 1e9 / (double)taken[PASSES / 2];
+    return amount * 1e9 / (double)taken[middle];
 }
 
 double cli_limit_of_reading(uint32_t threads, uint64_t most_bytes)
