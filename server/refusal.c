@@ -82,14 +82,16 @@ json_t *server_refusal_json(const server_refusal *refusal)
 
 bool server_refusal_or_body(server_buffer *text, const json_t *body)
 {
-    static const char no_memory[] =
-        "{\"error\":{\"message\":\"there is no memory for so long an answer\",\"type\":\"server_error\","
-        "\"param\":null,\"code\":\"out_of_memory\"}}";
+    server_refusal refusal;
+    json_t *said;
 
     if (body && server_json_write(text, body))
         return true;
     server_buffer_free(text); /* half of an answer is none */
-    if (!server_buffer_add(text, no_memory, sizeof no_memory - 1))
+    server_refuse(&refusal, 503, "out_of_memory", NULL, "there is no memory for so long an answer");
+    said = server_refusal_json(&refusal);
+    if (!said || !server_json_write(text, said))
         server_buffer_free(text);
+    json_decref(said);
     return false;
 }
