@@ -13,9 +13,10 @@
 
 /* Rows of a part are a multiple of this: the row block of the widest kernel. */
 #define ROW_UNIT 64
-/* Weight bytes of a part when reading weights is the cost: long enough to hide the hand-out, short enough
- * to even out. */
+/* When reading weights is the cost: weight bytes of a part, long enough to hide the hand-out, short enough to
+ * even out; and what its rows are a multiple of: a line of output, that no two threads write. */
 #define PART_BYTES_FEW ((size_t)256 * 1024)
+#define ROW_UNIT_FEW   16
 /* Where what is read at once is limited, a thread multiplies by one window of rows while the next is read. */
 #define WINDOW_BYTES_MOST  ((size_t)128 * 1024)
 #define WINDOW_BYTES_LEAST ((size_t)16 * 1024)
@@ -26,7 +27,7 @@ typedef struct linear_job {
     const snug_matmul *matmul; /* all weights of a job have one type */
     size_t count;
     size_t input_bytes;
-    size_t part_rows;
+    size_t row_unit;
     size_t window_bytes;               /* 0: the system reads as it likes */
     size_t part_end[SNUG_LINEARS_MAX]; /* parts of linears 0 .. i */
     const float *input;
@@ -126,6 +127,12 @@ static void run_windows(const linear_job *job, const snug_linear *linear, size_t
     }
 }
 
+/* Where a part of equal ones begins, in rows. */
+static size_t first_row_of(size_t part, size_t parts, size_t rows, size_t unit)
+{
+    return part == parts ? rows : part * snug_divide_up(rows, unit) / parts * unit;
+}
+
 static void run_part(void *user, size_t part, uint32_t worker)
 {
     const linear_job *job = user;
@@ -134,8 +141,10 @@ static void run_part(void *user, size_t part, uint32_t worker)
     while (part >= job->part_end[i])
         i++;
     const snug_linear *linear = &job->linears[i];
-    const size_t first_row = (part - (i ? job->part_end[i - 1] : 0)) * job->part_rows;
-    const size_t end_row = snug_min_size(first_row + job->part_rows, linear->weight->rows);
+    const size_t begin = i ? job->part_end[i - 1] : 0;
+    const size_t parts = job->part_end[i] - begin;
+    const size_t first_row = first_row_of(part - begin, parts, linear->weight->rows, job->row_unit);
+    const size_t end_row = first_row_of(part - begin + 1, parts, linear->weight->rows, job->row_unit);
 
     if (job->window_bytes > 0)
         run_windows(job, linear, first_row, end_row, worker);
@@ -154,24 +163,38 @@ static size_t window_bytes(snug_pass *pass)
     return snug_max_size(snug_min_size(share, WINDOW_BYTES_MOST), WINDOW_BYTES_LEAST);
 }
 
+/*
+ * Where reading is the cost, a multiple of the threads: parts take equally long, and of 7 by two threads one
+ * would wait for a whole part. As many as there are row units otherwise.
+ */
+static size_t part_count(const linear_job *job, const snug_weight *weight, bool is_reading)
+{
+    const size_t units = snug_divide_up(weight->rows, job->row_unit);
+    const size_t threads = snug_work_threads(job->pass->work);
+    const size_t parts = snug_divide_up((size_t)weight->rows * weight->row_bytes, PART_BYTES_FEW);
+
+    if (!is_reading)
+        return units;
+    return snug_min_size(parts > threads ? snug_divide_up(parts, threads) * threads : parts, units);
+}
+
 /* Products whose weights have the same type, at most SNUG_LINEARS_MAX of them. */
 static void run_same_type(linear_job *job)
 {
     const snug_weight *first = job->linears[0].weight;
     const uint32_t account = snug_work_charge(job->pass->work, SNUG_ACCOUNT_INPUTS);
+    bool is_reading;
     size_t parts = 0;
 
     job->matmul = matmul_for(job->pass->model, first->type, job->pass->tokens);
     job->input_bytes = job->matmul->input_bytes(first->columns);
-    job->part_rows = ROW_UNIT;
     job->window_bytes = window_bytes(job->pass);
-    if (job->pass->tokens <= SNUG_MATMUL_FEW_TOKENS || job->window_bytes > 0)
-        job->part_rows =
-            snug_max_size(snug_round_up(PART_BYTES_FEW / (first->row_bytes + 1), ROW_UNIT), ROW_UNIT);
+    job->row_unit = job->pass->tokens <= SNUG_MATMUL_FEW_TOKENS ? ROW_UNIT_FEW : ROW_UNIT;
+    is_reading = job->pass->tokens <= SNUG_MATMUL_FEW_TOKENS || job->window_bytes > 0;
     snug_block_each_token(job->pass, prepare_token, job);
     for (size_t i = 0; i < job->count; i++) {
         SNUG_ASSERT(job->linears[i].weight->columns == first->columns);
-        parts += snug_divide_up(job->linears[i].weight->rows, job->part_rows);
+        parts += part_count(job, job->linears[i].weight, is_reading);
         job->part_end[i] = parts;
     }
     (void)snug_work_charge(job->pass->work, SNUG_ACCOUNT_MATMUL + (uint32_t)first->type);
