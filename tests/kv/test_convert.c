@@ -41,23 +41,24 @@ static void from_f16_it_is_as_if_computed_there(void **state)
     (void)state;
     for (size_t i = 0; i < case_count; i++) {
         const coded_case plain = with_shape_of(&f16_case, &cases[i]);
+        rig direct;
 
+        rig_open(&direct, &cases[i], TOKENS, 100, 1);
+        compute_to(&direct, TOKENS, 100);
         for (size_t e = 0; e < SNUG_COUNT(ends); e++) {
-            rig from, to, direct;
+            rig from, to;
 
             rig_open(&from, &plain, TOKENS, 100, 1);
             rig_open(&to, &cases[i], TOKENS, 100, 2);
-            rig_open(&direct, &cases[i], TOKENS, 100, 1);
             compute_to(&from, ends[e], 100);
-            compute_to(&direct, TOKENS, 100);
             assert_int_equal(convert(&to, &from, NULL), SNUG_OK);
             compute_to(&to, TOKENS, 100);
             assert_same_from(&direct, &to, ends[e]);
             assert_int_equal(snug_kv_committed_bytes(to.kv), snug_kv_committed_bytes(direct.kv));
             rig_close(&from);
             rig_close(&to);
-            rig_close(&direct);
         }
+        rig_close(&direct);
     }
 }
 
