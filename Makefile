@@ -7,6 +7,7 @@ CMAKE_GENERATOR ?= $(if $(shell command -v ninja),Ninja,Unix Makefiles)
 CMAKE_BUILD_PARALLEL_LEVEL ?= $(shell nproc)
 PROMPT ?= Tell me a story about a dog named Max.
 PREFIX ?= /usr/local
+CMAKE_OPTIONS ?=
 export CMAKE_GENERATOR CMAKE_BUILD_PARALLEL_LEVEL
 
 .PHONY: all run test install clean needs
@@ -32,5 +33,5 @@ needs:
 
 # Touched only when configuring went well. `needs` comes first, but does not by itself make it old.
 build/release/.configured: CMakePresets.json | needs
-	@cmake --preset release
+	@cmake --preset release $(CMAKE_OPTIONS)
 	@touch $@
