@@ -6,7 +6,7 @@
  * they come. So results do not depend on the number of threads, as long as parts write to different places.
  *
  * Cost: starting and ending a job takes one to a few microseconds while the workers are awake. They stay
- * awake for about 50 us after a job, spinning, and then sleep; waking them takes one system call and tens
+ * awake for about 0.2 ms after a job, spinning, and then sleep; waking them takes one system call and tens
  * of microseconds. Where there are fewer processors than threads nobody spins.
  *
  * Threads: one job runs at a time; from inside a part no other may be run.
