@@ -410,6 +410,16 @@ static void merge_head(const attend_job *job, uint32_t kv_head, uint32_t g)
     job->kv->kernels->scale(out, 1.0f / sum, head_dim);
 }
 
+/* A head whose visits are one part is merged by the thread that attended to it. */
+static void attend_head(void *user, size_t part, uint32_t worker)
+{
+    const attend_job *job = user;
+
+    attend_visit_part(user, part, worker);
+    for (uint32_t g = 0; g < job->group; g++)
+        merge_head(job, (uint32_t)part, g);
+}
+
 static void attend_one_token(attend_job *job, snug_work *work)
 {
     const uint32_t position = job->attention->first_position;
@@ -419,6 +429,10 @@ static void attend_one_token(attend_job *job, snug_work *work)
     job->visit_parts = (uint32_t)snug_min_size(snug_divide_up(visits, PART_VISITS_MIN), SNUG_KV_PARTS_MAX);
     job->visits_per_part = (uint32_t)snug_divide_up(visits, job->visit_parts);
     job->visit_parts = (uint32_t)snug_divide_up(visits, job->visits_per_part);
+    if (job->visit_parts == 1) {
+        snug_work_run_watched(work, attend_head, job, kv_heads);
+        return;
+    }
     snug_work_run_watched(work, attend_visit_part, job, (size_t)kv_heads * job->visit_parts);
     if (snug_work_is_given_up(work))
         return;
