@@ -75,6 +75,7 @@ typedef struct job {
     size_t queries; /* of a part */
     uint32_t group;
     size_t chunk; /* tokens; 0: one, as it is decoded */
+    uint32_t threads;
     float query[QUERIES_MAX * HEAD_DIM];
     unsigned char *scratch[THREADS_MAX];
     bench_clock clock;
@@ -100,14 +101,29 @@ static snug_tile side_at(const format *f, unsigned char *at)
     return tile;
 }
 
-/* Keys and values of some tiles of a head from `first` on, at most `last`: how many. */
-static size_t read_run(snug_tile *keys_out, snug_tile *values_out, const job *j, size_t head, size_t first,
-                       size_t last)
+/* Tiles of one KV head: a part's; maybe none. */
+typedef struct span {
+    size_t head;
+    size_t first;
+    size_t last;
+} span;
+
+static span span_of(const job *j, size_t part)
 {
-    const size_t count = snug_min_size(last - first, j->call_tiles);
+    const size_t first = snug_min_size(part / HEADS * j->run_tiles, j->tiles);
+
+    if (j->chunk > 0)
+        return (span){ part % HEADS, 0, j->tiles };
+    return (span){ part % HEADS, first, snug_min_size(first + j->run_tiles, j->tiles) };
+}
+
+/* Keys and values of some tiles of a span from `first` on: how many. */
+static size_t read_run(snug_tile *keys_out, snug_tile *values_out, const job *j, const span *s, size_t first)
+{
+    const size_t count = snug_min_size(s->last - first, j->call_tiles);
 
     for (size_t i = 0; i < count; i++) {
-        unsigned char *at = j->cache + ((first + i) * HEADS + head) * 2 * j->format->side_bytes;
+        unsigned char *at = j->cache + ((first + i) * HEADS + s->head) * 2 * j->format->side_bytes;
 
         keys_out[i] = side_at(j->format, at);
         values_out[i] = side_at(j->format, at + j->format->side_bytes);
@@ -120,8 +136,8 @@ static void attend_part(void *user, size_t part, uint32_t worker)
 {
     static const uint32_t begin[QUERIES_MAX * SNUG_ATTEND_RUN_TILES];
     job *j = user;
-    const size_t first = j->chunk > 0 ? 0 : part / HEADS * j->run_tiles;
-    const size_t last = snug_min_size(first + j->run_tiles, j->tiles);
+    const span own = span_of(j, part);
+    const span then = span_of(j, part + j->threads); /* as kv/attention.c expects it */
     _Alignas(64) unsigned char prepared[QUERIES_MAX * PREPARED_BYTES];
     uint32_t end[QUERIES_MAX * SNUG_ATTEND_RUN_TILES];
     float max[QUERIES_MAX];
@@ -152,13 +168,14 @@ static void attend_part(void *user, size_t part, uint32_t worker)
     memset(out, 0, j->queries * HEAD_DIM * sizeof *out);
     j->kernels->attend_prepare(prepared, j->query, j->queries, HEAD_DIM);
 
-    size_t next = read_run(keys[0], values[0], j, part % HEADS, first, last);
+    size_t next = read_run(keys[0], values[0], j, &own, own.first);
 
-    for (size_t tile = first, turn = 0; tile < last; tile += task.tiles, turn ^= 1) {
+    for (size_t tile = own.first, turn = 0; tile < own.last; tile += task.tiles, turn ^= 1) {
         task.key = keys[turn];
         task.value = values[turn];
         task.tiles = next;
-        next = read_run(keys[turn ^ 1], values[turn ^ 1], j, part % HEADS, tile + next, last);
+        next = tile + next < own.last ? read_run(keys[turn ^ 1], values[turn ^ 1], j, &own, tile + next)
+                                      : read_run(keys[turn ^ 1], values[turn ^ 1], j, &then, then.first);
         task.next_key = keys[turn ^ 1];
         task.next_tiles = next;
         task.attend.key = task.key->rows;
@@ -293,6 +310,7 @@ static snug_status run(const options *wanted, snug_error *error)
         snug_work *work;
 
         SNUG_TRY(snug_work_create(&work, memory, threads, error));
+        j.threads = threads;
         for (size_t i = 0; i < group_count * wanted->count; i++) {
             j.group = wanted->queries > 0 ? wanted->queries : groups[i / wanted->count];
             measure_formats(&j, work, buffer, wanted->tokens[i % wanted->count]);

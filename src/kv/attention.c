@@ -38,6 +38,7 @@ typedef struct attend_job {
     uint32_t token_parts;
     uint32_t visit_parts; /* a single token: runs of visits */
     uint32_t visits_per_part;
+    uint32_t threads; /* that share them */
 } attend_job;
 
 /* The tiles that some tokens see: those of the sinks from the first on, then a run of recent ones. */
@@ -159,6 +160,13 @@ static snug_tile tile_of(const snug_kv_store *store, const snug_kv_side *side, u
                                        : snug_kv_side_rows(side, tile, head);
 }
 
+/* Visits of one KV head: what a part goes over, maybe nothing. */
+typedef struct visit_span {
+    uint32_t kv_head;
+    uint32_t begin;
+    uint32_t end;
+} visit_span;
+
 /* One head's keys and values of visits that go into one call: of codes on both sides and alike, or one. */
 typedef struct visit_run {
     snug_tile key[SNUG_ATTEND_RUN_TILES];
@@ -173,17 +181,17 @@ static bool goes_with(const visit_run *run, const snug_tile *key, const snug_til
            snug_tile_is_like(key, run->key) && snug_tile_is_like(value, run->value);
 }
 
-/* The run from `visit` on, of `most` visits at most: none if that is 0. */
-static void find_run(visit_run *run, const attend_job *job, const walk *w, uint32_t kv_head, uint32_t visit,
-                     uint32_t most, uint32_t position)
+/* The run of a span from `visit` on, of `most` visits at most: none where the span ends there. */
+static void find_run(visit_run *run, const attend_job *job, const walk *w, const visit_span *span,
+                     uint32_t visit, uint32_t most, uint32_t position)
 {
     const snug_kv_store *store = job->store;
 
-    for (run->visits = 0; run->visits < most; run->visits++) {
+    for (run->visits = 0; run->visits < snug_min_size(most, span->end - visit); run->visits++) {
         const uint32_t tile = tile_of_visit(w, visit + run->visits);
         const bool as_codes = is_coded(store, tile, position);
-        const snug_tile key = tile_of(store, &store->key, tile, kv_head, as_codes);
-        const snug_tile value = tile_of(store, &store->value, tile, kv_head, as_codes);
+        const snug_tile key = tile_of(store, &store->key, tile, span->kv_head, as_codes);
+        const snug_tile value = tile_of(store, &store->value, tile, span->kv_head, as_codes);
 
         if (run->visits > 0 && !goes_with(run, &key, &value, as_codes && store->has_codes))
             return;
@@ -237,22 +245,24 @@ static void fold_codes(const attend_job *job, attend_set *set)
     }
 }
 
-static void run_visits(const attend_job *job, attend_set *set, uint32_t kv_head, uint32_t first_token,
-                       uint32_t tokens, const walk *w, uint32_t visit_begin, uint32_t visit_end)
+/* `then`: what this thread will probably go over next; its beginning is fetched. */
+static void run_visits(const attend_job *job, attend_set *set, uint32_t first_token, uint32_t tokens,
+                       const walk *w, const visit_span *span, const visit_span *then)
 {
     const uint32_t position = job->attention->first_position + first_token;
-    const uint32_t most = set->call_tiles;
     visit_run runs[2]; /* the one that is attended to and what comes next, in turn */
     visit_run *run = &runs[0];
     visit_run *next = &runs[1];
 
-    find_run(run, job, w, kv_head, visit_begin, (uint32_t)snug_min_size(most, visit_end - visit_begin),
-             position);
-    for (uint32_t visit = visit_begin; visit < visit_end;) {
+    find_run(run, job, w, span, span->begin, set->call_tiles, position);
+    for (uint32_t visit = span->begin; visit < span->end;) {
         const uint32_t after = visit + run->visits;
         visit_run *done = run;
 
-        find_run(next, job, w, kv_head, after, (uint32_t)snug_min_size(most, visit_end - after), position);
+        if (after < span->end)
+            find_run(next, job, w, span, after, set->call_tiles, position);
+        else
+            find_run(next, job, w, then, then->begin, set->call_tiles, position);
         for (uint32_t i = 0; i < run->visits; i++)
             find_ranges(job, set->begin + i * set->rows.queries, set->end + i * set->rows.queries,
                         first_token, tokens, tile_of_visit(w, visit + i), visit + i < w->sink_visits);
@@ -348,7 +358,7 @@ static void attend_token_part(void *user, size_t part, uint32_t worker)
 
     lay_out(&set, job, worker, queries, 1); /* a chunk's products do not wait for memory */
     begin_set(&set, job, kv_head, first, tokens, &set.state);
-    run_visits(job, &set, kv_head, first, tokens, &w, 0, w.visits);
+    run_visits(job, &set, first, tokens, &w, &(visit_span){ kv_head, 0, w.visits }, &(visit_span){ 0 });
     for (size_t q = 0; q < queries; q++) {
         const size_t token = first + q / job->group;
         float *out = a->out + (token * a->head_count + kv_head * job->group + q % job->group) * head_dim;
@@ -367,23 +377,32 @@ static part_state merged_state_at(const attend_job *job, uint32_t kv_head, uint3
     return state_at(base + ((size_t)kv_head * SNUG_KV_PARTS_MAX + visit_part) * floats, job->group);
 }
 
+static visit_span span_of(const attend_job *job, const walk *w, size_t part)
+{
+    const uint32_t begin = (uint32_t)(part % job->visit_parts) * job->visits_per_part;
+    const uint32_t kv_head = (uint32_t)(part / job->visit_parts);
+
+    if (kv_head >= job->store->shape.kv_head_count)
+        return (visit_span){ 0 };
+    return (visit_span){ kv_head, begin, (uint32_t)snug_min_size(begin + job->visits_per_part, w->visits) };
+}
+
 static void attend_visit_part(void *user, size_t part, uint32_t worker)
 {
     const attend_job *job = user;
     const uint32_t position = job->attention->first_position;
-    const uint32_t kv_head = (uint32_t)(part / job->visit_parts);
-    const uint32_t visit_part = (uint32_t)(part % job->visit_parts);
     const walk w = walk_for(job, position, position);
-    const uint32_t begin = visit_part * job->visits_per_part;
-    const uint32_t end = (uint32_t)snug_min_size(begin + job->visits_per_part, w.visits);
-    const part_state state = merged_state_at(job, kv_head, visit_part);
+    const visit_span span = span_of(job, &w, part);
+    /* Threads that take parts of one length in turn. */
+    const visit_span then = span_of(job, &w, part + job->threads);
+    const part_state state = merged_state_at(job, span.kv_head, (uint32_t)(part % job->visit_parts));
     attend_set set;
 
     lay_out(&set, job, worker, job->group,
             (uint32_t)snug_min_size(SNUG_ATTEND_RUN_TILES, SNUG_ATTEND_QUERIES_MAX / job->group));
     set.rows.takes_rows = true; /* its parts are merged in another order than a chunk's sums, too */
-    begin_set(&set, job, kv_head, 0, 1, &state);
-    run_visits(job, &set, kv_head, 0, 1, &w, begin, end);
+    begin_set(&set, job, span.kv_head, 0, 1, &state);
+    run_visits(job, &set, 0, 1, &w, &span, &then);
 }
 
 /* out = sum of parts, each brought to the common maximum; in the order of the parts, so always the same
@@ -429,6 +448,7 @@ static void attend_one_token(attend_job *job, snug_work *work)
     job->visit_parts = (uint32_t)snug_min_size(snug_divide_up(visits, PART_VISITS_MIN), SNUG_KV_PARTS_MAX);
     job->visits_per_part = (uint32_t)snug_divide_up(visits, job->visit_parts);
     job->visit_parts = (uint32_t)snug_divide_up(visits, job->visits_per_part);
+    job->threads = snug_work_threads(work);
     if (job->visit_parts == 1) {
         snug_work_run_watched(work, attend_head, job, kv_heads);
         return;
