@@ -25,29 +25,6 @@ static const struct {
     [SNUG_CODES_T1B] = { 1, 4 },
 };
 
-bool snug_codes_bits_ok(uint32_t bits)
-{
-    return (bits >= 2 && bits <= 6) || bits == 8;
-}
-
-size_t snug_codes_padded(size_t head_dim)
-{
-    return snug_round_up(head_dim, BLOCK_LANES);
-}
-
-size_t snug_codes_plane_bytes(snug_codes_plane plane, size_t head_dim)
-{
-    return snug_codes_padded(head_dim) * (SNUG_TILE_TOKENS / 8) * planes_of_code[plane].bits;
-}
-
-bool snug_codes_has_plane(uint32_t bits, snug_codes_plane plane)
-{
-    SNUG_ASSERT(snug_codes_bits_ok(bits));
-    if (bits < 4)
-        return plane == SNUG_CODES_T2 || (plane == SNUG_CODES_T1A && bits == 3);
-    return plane <= SNUG_CODES_P2 && planes_of_code[plane].shift >= 8 - bits;
-}
-
 size_t snug_codes_bytes(uint32_t bits, size_t head_dim)
 {
     SNUG_ASSERT(snug_codes_bits_ok(bits));

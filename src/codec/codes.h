@@ -51,17 +51,46 @@ typedef struct snug_codes_tile {
     unsigned char *plane[SNUG_CODES_PLANE_COUNT];
 } snug_codes_tile;
 
+/* The planes of codes of `bits` bits (4 bits: N4), 1 << plane of each; 0 where there are no such codes. */
+static inline uint32_t snug_codes_planes(uint32_t bits)
+{
+    static const uint8_t planes[] = {
+        [2] = 1 << SNUG_CODES_T2,
+        [3] = 1 << SNUG_CODES_T2 | 1 << SNUG_CODES_T1A,
+        [4] = 1 << SNUG_CODES_N4,
+        [5] = 1 << SNUG_CODES_N4 | 1 << SNUG_CODES_P1A,
+        [6] = 1 << SNUG_CODES_N4 | 1 << SNUG_CODES_P1A | 1 << SNUG_CODES_P1B,
+        [8] = 1 << SNUG_CODES_N4 | 1 << SNUG_CODES_P1A | 1 << SNUG_CODES_P1B | 1 << SNUG_CODES_P2,
+    };
+
+    return bits < sizeof planes ? planes[bits] : 0;
+}
+
 /* 2, 3, 4, 5, 6 or 8. */
-bool snug_codes_bits_ok(uint32_t bits);
+static inline bool snug_codes_bits_ok(uint32_t bits)
+{
+    return snug_codes_planes(bits) != 0;
+}
+
+/* Whether codes of `bits` bits use a plane. */
+static inline bool snug_codes_has_plane(uint32_t bits, snug_codes_plane plane)
+{
+    return (snug_codes_planes(bits) >> plane & 1) != 0;
+}
 
 /* head_dim as stored: up to the next multiple of 16. */
-size_t snug_codes_padded(size_t head_dim);
+static inline size_t snug_codes_padded(size_t head_dim)
+{
+    return (head_dim + 15) & ~(size_t)15;
+}
 
 /* Bytes of one plane of one tile of one head: 8 per padded dim and bit of the plane. */
-size_t snug_codes_plane_bytes(snug_codes_plane plane, size_t head_dim);
+static inline size_t snug_codes_plane_bytes(snug_codes_plane plane, size_t head_dim)
+{
+    const size_t bits = plane == SNUG_CODES_N4 ? 4 : plane == SNUG_CODES_P2 || plane == SNUG_CODES_T2 ? 2 : 1;
 
-/* Whether codes of `bits` bits use a plane (4 bits: N4). */
-bool snug_codes_has_plane(uint32_t bits, snug_codes_plane plane);
+    return 8 * bits * snug_codes_padded(head_dim);
+}
 
 /* Bytes of all planes of a width: 8 x bits per padded dim. */
 size_t snug_codes_bytes(uint32_t bits, size_t head_dim);
