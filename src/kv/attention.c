@@ -7,8 +7,9 @@
  *
  * All query heads that share a KV head go through a tile together, so that it is read once. For a chunk of
  * tokens a part is (KV head, group of tokens). For a single token over a long context a part is (KV head,
- * run of visits), and the partial states (max, sum, out) are merged in order afterwards. How the work is
- * split depends on positions and shapes only, never on the number of threads: the same bits with any.
+ * run of visits): its queries are made ready once for all parts of a head, and the partial states (max, sum,
+ * out) are merged in order afterwards. How the work is split depends on positions and shapes only, never on
+ * the number of threads: the same bits with any.
  */
 #include "kv/parts.h"
 
@@ -22,12 +23,22 @@
 /* Below this many visits one part per KV head is cheaper than merging. */
 #define PART_VISITS_MIN 8
 
+/* More parts than this are of no use to the threads there are, and each has its price. */
+#define TOKEN_PARTS_MAX 64
+
 /* State of a run of visits for a set of queries, laid out in scratch: max and sum, then out. */
 typedef struct part_state {
     float *max; /* [queries] */
     float *sum; /* [queries] */
     float *out; /* [queries][head_dim] */
 } part_state;
+
+/* Queries of one KV head: scaled, and what tiles of codes need of them. */
+typedef struct ready_queries {
+    float *query;
+    float *turned; /* the same where keys are turned */
+    void *prepared;
+} ready_queries;
 
 typedef struct attend_job {
     const snug_kv *kv;
@@ -39,6 +50,7 @@ typedef struct attend_job {
     uint32_t visit_parts; /* a single token: runs of visits */
     uint32_t visits_per_part;
     uint32_t threads; /* that share them */
+    bool is_turned;   /* the states of parts are of turned values, as codes are */
 } attend_job;
 
 /* The tiles that some tokens see: those of the sinks from the first on, then a run of recent ones. */
@@ -69,6 +81,13 @@ static uint32_t tile_of_visit(const walk *w, uint32_t visit)
 static part_state state_at(float *base, size_t queries)
 {
     return (part_state){ .max = base, .sum = base + queries, .out = base + 2 * queries };
+}
+
+static ready_queries ready_at(unsigned char *base, size_t queries, size_t head_dim)
+{
+    float *query = (float *)(void *)(base + queries * snug_attend_prepared_bytes(head_dim));
+
+    return (ready_queries){ .query = query, .turned = query + queries * head_dim, .prepared = base };
 }
 
 static void state_reset(const part_state *state, size_t queries, size_t head_dim)
@@ -134,9 +153,7 @@ typedef struct attend_set {
     snug_attend_task rows;
     snug_attend_coded_task codes;
     bool has_seen_codes;
-    float *query;
-    float *turned; /* the same where keys are turned */
-    void *prepared;
+    ready_queries ready;
     uint32_t *begin; /* [most tiles of a call][queries] */
     uint32_t *end;   /* the same */
     uint32_t call_tiles;
@@ -223,7 +240,7 @@ static void attend_run(const attend_job *job, attend_set *set, const visit_run *
     kernels->attend[job->store->key.rows->type](&set->rows);
 }
 
-/* What tiles of codes gave, turned back and added to what rows gave. */
+/* What tiles of codes gave and what rows gave, together; of turned values or not, as the job wants it. */
 static void fold_codes(const attend_job *job, attend_set *set)
 {
     const snug_kv_side *value = &job->store->value;
@@ -236,7 +253,9 @@ static void fold_codes(const attend_job *job, attend_set *set)
         float *out = set->state.out + q * head_dim;
         float *coded = set->coded.out + q * head_dim;
 
-        if (snug_kv_side_is_turned(value))
+        if (job->is_turned && weight > 0.0f)
+            snug_rotation_apply(out, head_dim, value->seed);
+        if (!job->is_turned && snug_kv_side_is_turned(value))
             snug_rotation_undo(coded, head_dim, value->seed);
         for (size_t i = 0; i < head_dim; i++)
             out[i] = weight * out[i] + coded_weight * coded[i];
@@ -271,21 +290,25 @@ static void run_visits(const attend_job *job, attend_set *set, uint32_t first_to
         run = next;
         next = done;
     }
-    if (set->has_seen_codes)
+    if (set->has_seen_codes || job->is_turned)
         fold_codes(job, set);
 }
 
-/* What tiles of codes need of the queries. */
-static void prepare_for_codes(attend_set *set, const attend_job *job)
+/* Queries of some tokens for one KV head. */
+static void make_ready(const ready_queries *ready, const attend_job *job, uint32_t kv_head,
+                       uint32_t first_token, uint32_t tokens)
 {
     const snug_kv_store *store = job->store;
     const size_t head_dim = store->shape.head_dim;
-    const size_t queries = set->rows.queries;
+    const size_t queries = (size_t)tokens * job->group;
 
-    memcpy(set->turned, set->query, queries * head_dim * sizeof(float));
+    gather_queries(ready->query, job, kv_head, first_token, tokens);
+    if (!store->has_codes)
+        return;
+    memcpy(ready->turned, ready->query, queries * head_dim * sizeof(float));
     for (size_t q = 0; q < queries && snug_kv_side_is_turned(&store->key); q++)
-        snug_rotation_apply(set->turned + q * head_dim, head_dim, store->key.seed);
-    job->kv->kernels->attend_prepare(set->prepared, set->turned, queries, head_dim);
+        snug_rotation_apply(ready->turned + q * head_dim, head_dim, store->key.seed);
+    job->kv->kernels->attend_prepare(ready->prepared, ready->turned, queries, head_dim);
 }
 
 /* Tasks over one state. */
@@ -307,16 +330,13 @@ static void lay_out(attend_set *set, const attend_job *job, uint32_t worker, siz
         (unsigned char *)job->attention->thread_scratch + worker * snug_kv_thread_scratch_bytes(head_dim);
 
     SNUG_ASSERT_DEBUG(queries * call_tiles <= SNUG_ATTEND_QUERIES_MAX);
-    *set = (attend_set){ .prepared = base + snug_attend_scratch_bytes(head_dim), .call_tiles = call_tiles };
-    set->query =
-        (float *)(void *)((unsigned char *)set->prepared + queries * snug_attend_prepared_bytes(head_dim));
-    set->turned = set->query + queries * head_dim;
-    set->begin = (uint32_t *)(void *)(set->turned + queries * head_dim);
+    *set = (attend_set){ .ready = ready_at(base + snug_attend_scratch_bytes(head_dim), queries, head_dim),
+                         .call_tiles = call_tiles };
+    set->begin = (uint32_t *)(void *)(set->ready.turned + queries * head_dim);
     set->end = set->begin + call_tiles * queries;
     set->state = state_at((float *)(void *)(set->end + call_tiles * queries), queries);
     set->coded = state_at(set->state.out + queries * head_dim, queries);
     set->rows = (snug_attend_task){
-        .query = set->query,
         .begin = set->begin,
         .end = set->end,
         .queries = queries,
@@ -325,18 +345,17 @@ static void lay_out(attend_set *set, const attend_job *job, uint32_t worker, siz
     };
 }
 
-/* Queries of some tokens for one KV head, and states at their beginning. */
-static void begin_set(attend_set *set, const attend_job *job, uint32_t kv_head, uint32_t first_token,
-                      uint32_t tokens, const part_state *state)
+/* Queries that are ready, and states at their beginning. */
+static void begin_set(attend_set *set, const attend_job *job, const ready_queries *ready,
+                      const part_state *state)
 {
-    gather_queries(set->query, job, kv_head, first_token, tokens);
+    set->rows.query = ready->query;
     use_state(set, state);
     if (!job->store->has_codes)
         return;
-    prepare_for_codes(set, job);
     state_reset(&set->coded, set->rows.queries, set->rows.head_dim);
-    set->codes = (snug_attend_coded_task){ .attend = set->rows, .prepared = set->prepared };
-    set->codes.attend.query = set->turned;
+    set->codes = (snug_attend_coded_task){ .attend = set->rows, .prepared = ready->prepared };
+    set->codes.attend.query = ready->turned;
     set->codes.attend.max = set->coded.max;
     set->codes.attend.sum = set->coded.sum;
     set->codes.attend.out = set->coded.out;
@@ -357,7 +376,8 @@ static void attend_token_part(void *user, size_t part, uint32_t worker)
     attend_set set;
 
     lay_out(&set, job, worker, queries, 1); /* a chunk's products do not wait for memory */
-    begin_set(&set, job, kv_head, first, tokens, &set.state);
+    make_ready(&set.ready, job, kv_head, first, tokens);
+    begin_set(&set, job, &set.ready, &set.state);
     run_visits(job, &set, first, tokens, &w, &(visit_span){ kv_head, 0, w.visits }, &(visit_span){ 0 });
     for (size_t q = 0; q < queries; q++) {
         const size_t token = first + q / job->group;
@@ -368,13 +388,39 @@ static void attend_token_part(void *user, size_t part, uint32_t worker)
     }
 }
 
-static part_state merged_state_at(const attend_job *job, uint32_t kv_head, uint32_t visit_part)
+/* --- one token: queries of all KV heads lie before the states of parts in scratch ---------------------- */
+
+/* Of a query that is ready; a multiple of 64, as `prepared` has to lie. */
+static size_t ready_bytes(size_t head_dim)
+{
+    return snug_attend_prepared_bytes(head_dim) + snug_round_up(2 * head_dim * sizeof(float), 64);
+}
+
+static ready_queries ready_of_head(const attend_job *job, size_t kv_head)
+{
+    const size_t head_dim = job->store->shape.head_dim;
+    unsigned char *base = job->attention->parts_scratch;
+
+    return ready_at(base + kv_head * job->group * ready_bytes(head_dim), job->group, head_dim);
+}
+
+static part_state state_of_part(const attend_job *job, size_t kv_head, size_t visit_part)
 {
     const size_t head_dim = job->store->shape.head_dim;
     const size_t floats = job->group * (head_dim + 2);
-    float *base = (float *)job->attention->parts_scratch;
+    unsigned char *base =
+        (unsigned char *)job->attention->parts_scratch + job->attention->head_count * ready_bytes(head_dim);
 
-    return state_at(base + ((size_t)kv_head * SNUG_KV_PARTS_MAX + visit_part) * floats, job->group);
+    return state_at((float *)(void *)base + (kv_head * SNUG_KV_PARTS_MAX + visit_part) * floats, job->group);
+}
+
+static void make_head_ready(void *user, size_t kv_head, uint32_t worker)
+{
+    const attend_job *job = user;
+    const ready_queries ready = ready_of_head(job, kv_head);
+
+    (void)worker;
+    make_ready(&ready, job, (uint32_t)kv_head, 0, 1);
 }
 
 static visit_span span_of(const attend_job *job, const walk *w, size_t part)
@@ -395,31 +441,32 @@ static void attend_visit_part(void *user, size_t part, uint32_t worker)
     const visit_span span = span_of(job, &w, part);
     /* Threads that take parts of one length in turn. */
     const visit_span then = span_of(job, &w, part + job->threads);
-    const part_state state = merged_state_at(job, span.kv_head, (uint32_t)(part % job->visit_parts));
+    const ready_queries ready = ready_of_head(job, span.kv_head);
+    const part_state state = state_of_part(job, span.kv_head, part % job->visit_parts);
     attend_set set;
 
     lay_out(&set, job, worker, job->group,
             (uint32_t)snug_min_size(SNUG_ATTEND_RUN_TILES, SNUG_ATTEND_QUERIES_MAX / job->group));
     set.rows.takes_rows = true; /* its parts are merged in another order than a chunk's sums, too */
-    begin_set(&set, job, span.kv_head, 0, 1, &state);
+    begin_set(&set, job, &ready, &state);
     run_visits(job, &set, 0, 1, &w, &span, &then);
 }
 
 /* out = sum of parts, each brought to the common maximum; in the order of the parts, so always the same
  * bits. */
-static void merge_head(const attend_job *job, uint32_t kv_head, uint32_t g)
+static void merge_query(const attend_job *job, size_t kv_head, uint32_t g)
 {
     const snug_kv_attention *a = job->attention;
     const size_t head_dim = job->store->shape.head_dim;
-    float *out = a->out + ((size_t)kv_head * job->group + g) * head_dim;
+    float *out = a->out + (kv_head * job->group + g) * head_dim;
     float max = -INFINITY;
     float sum = 0.0f;
 
     for (uint32_t p = 0; p < job->visit_parts; p++)
-        max = fmaxf(max, merged_state_at(job, kv_head, p).max[g]);
+        max = fmaxf(max, state_of_part(job, kv_head, p).max[g]);
     memset(out, 0, head_dim * sizeof(float));
     for (uint32_t p = 0; p < job->visit_parts; p++) {
-        const part_state state = merged_state_at(job, kv_head, p);
+        const part_state state = state_of_part(job, kv_head, p);
         const float weight = expf(state.max[g] - max);
 
         sum += weight * state.sum[g];
@@ -427,16 +474,25 @@ static void merge_head(const attend_job *job, uint32_t kv_head, uint32_t g)
             out[i] += weight * state.out[g * head_dim + i];
     }
     job->kv->kernels->scale(out, 1.0f / sum, head_dim);
+    if (job->is_turned)
+        snug_rotation_undo(out, head_dim, job->store->value.seed);
 }
 
-/* A head whose visits are one part is merged by the thread that attended to it. */
-static void attend_head(void *user, size_t part, uint32_t worker)
+static void merge_head(void *user, size_t kv_head, uint32_t worker)
 {
     const attend_job *job = user;
 
-    attend_visit_part(user, part, worker);
+    (void)worker;
     for (uint32_t g = 0; g < job->group; g++)
-        merge_head(job, (uint32_t)part, g);
+        merge_query(job, kv_head, g);
+}
+
+/* All of it for a head whose visits are one part. */
+static void attend_head(void *user, size_t kv_head, uint32_t worker)
+{
+    make_head_ready(user, kv_head, worker);
+    attend_visit_part(user, kv_head, worker);
+    merge_head(user, kv_head, worker);
 }
 
 static void attend_one_token(attend_job *job, snug_work *work)
@@ -444,21 +500,20 @@ static void attend_one_token(attend_job *job, snug_work *work)
     const uint32_t position = job->attention->first_position;
     const uint32_t visits = walk_for(job, position, position).visits;
     const uint32_t kv_heads = job->store->shape.kv_head_count;
+    const size_t most = snug_max_size(1, snug_min_size(TOKEN_PARTS_MAX / kv_heads, SNUG_KV_PARTS_MAX));
 
-    job->visit_parts = (uint32_t)snug_min_size(snug_divide_up(visits, PART_VISITS_MIN), SNUG_KV_PARTS_MAX);
+    job->visit_parts = (uint32_t)snug_min_size(snug_divide_up(visits, PART_VISITS_MIN), most);
     job->visits_per_part = (uint32_t)snug_divide_up(visits, job->visit_parts);
     job->visit_parts = (uint32_t)snug_divide_up(visits, job->visits_per_part);
     job->threads = snug_work_threads(work);
+    job->is_turned = job->store->has_codes && snug_kv_side_is_turned(&job->store->value);
     if (job->visit_parts == 1) {
         snug_work_run_watched(work, attend_head, job, kv_heads);
         return;
     }
+    snug_work_run_watched(work, make_head_ready, job, kv_heads);
     snug_work_run_watched(work, attend_visit_part, job, (size_t)kv_heads * job->visit_parts);
-    if (snug_work_is_given_up(work))
-        return;
-    for (uint32_t kv_head = 0; kv_head < kv_heads; kv_head++)
-        for (uint32_t g = 0; g < job->group; g++)
-            merge_head(job, kv_head, g);
+    snug_work_run_watched(work, merge_head, job, kv_heads);
 }
 
 void snug_kv_attend(const snug_kv *kv, snug_work *work, const snug_kv_attention *attention)
@@ -486,5 +541,5 @@ void snug_kv_attend(const snug_kv *kv, snug_work *work, const snug_kv_attention 
 
 size_t snug_kv_parts_scratch_bytes(uint32_t head_count, uint32_t head_dim)
 {
-    return (size_t)SNUG_KV_PARTS_MAX * head_count * (head_dim + 2) * sizeof(float);
+    return head_count * (ready_bytes(head_dim) + SNUG_KV_PARTS_MAX * (head_dim + 2) * sizeof(float));
 }
