@@ -172,7 +172,7 @@ static double score_tokens(const scene *s, size_t q, double *scores, double *err
 
 static void check_query(const scene *s, size_t q)
 {
-    double scores[TOKENS];
+    double scores[TOKENS], weights[TOKENS];
     double error;
     const double max = score_tokens(s, q, scores, &error);
     double sum = 0.0;
@@ -184,14 +184,18 @@ static void check_query(const scene *s, size_t q)
         return;
     }
     assert_true(fabs((double)s->max[q] - max) <= error);
+    for (size_t t = s->begin[q]; t < s->end[q]; t++) {
+        weights[t] = exp(scores[t] - max);
+        sum += weights[t];
+    }
     for (size_t t = s->begin[q]; t < s->end[q]; t++)
-        sum += exp(scores[t] - max);
+        weights[t] /= sum;
     for (size_t i = 0; i < s->head_dim; i++) {
         double expected = 0.0;
         double magnitude = 0.0;
 
         for (size_t t = s->begin[q]; t < s->end[q]; t++) {
-            const double part = exp(scores[t] - max) / sum * (double)s->value[t * s->head_dim + i];
+            const double part = weights[t] * (double)s->value[t * s->head_dim + i];
 
             expected += part;
             magnitude += fabs(part);
