@@ -68,7 +68,7 @@ static const format formats[] = {
 typedef struct job {
     const snug_kernels *kernels;
     const format *format;
-    unsigned char *cache; /* [tiles][HEADS][2][side_bytes] */
+    unsigned char *cache; /* [2][tiles][HEADS], as side_at() has it */
     size_t tiles;
     size_t run_tiles; /* of a part */
     size_t call_tiles;
@@ -84,20 +84,30 @@ typedef struct job {
     float result;     /* kept, so that the work cannot be left out */
 } job;
 
-static snug_tile side_at(const format *f, unsigned char *at)
+/* Tile and head `index` of `count`, of a side that begins at `at`: rows are together, planes of codes and
+ * their scales lie each by itself, as in the cache. */
+static snug_tile side_at(const format *f, unsigned char *at, size_t count, size_t index)
 {
-    snug_tile tile = { .kind = f->kind, .bits = f->bits, .group = AFFINE_GROUP, .rows = at };
+    const size_t scale_bytes = f->kind == SNUG_TILE_AFFINE ? snug_affine_scale_bytes(HEAD_DIM, AFFINE_GROUP)
+                                                           : SNUG_TILE_TOKENS * sizeof(uint16_t);
+    snug_tile tile = { .kind = f->kind, .bits = f->bits, .group = AFFINE_GROUP };
 
-    if (!snug_tile_is_coded(f->kind))
+    if (!snug_tile_is_coded(f->kind)) {
+        tile.rows = at + index * f->side_bytes;
         return tile;
+    }
     for (unsigned p = 0; p < SNUG_CODES_PLANE_COUNT; p++) {
+        const size_t bytes = snug_codes_plane_bytes((snug_codes_plane)p, HEAD_DIM);
+
         if (!snug_codes_has_plane(f->bits, (snug_codes_plane)p))
             continue;
-        tile.codes.plane[p] = at;
-        at += snug_codes_plane_bytes((snug_codes_plane)p, HEAD_DIM);
+        tile.codes.plane[p] = at + index * bytes;
+        at += count * bytes;
     }
+    at += index * scale_bytes * (f->kind == SNUG_TILE_AFFINE ? 2 : 1);
     tile.scale = (uint16_t *)(void *)at;
-    tile.bias = tile.scale + snug_affine_scale_bytes(HEAD_DIM, AFFINE_GROUP) / sizeof(uint16_t);
+    if (f->kind == SNUG_TILE_AFFINE)
+        tile.bias = (uint16_t *)(void *)(at + scale_bytes);
     return tile;
 }
 
@@ -123,10 +133,11 @@ static size_t read_run(snug_tile *keys_out, snug_tile *values_out, const job *j,
     const size_t count = snug_min_size(s->last - first, j->call_tiles);
 
     for (size_t i = 0; i < count; i++) {
-        unsigned char *at = j->cache + ((first + i) * HEADS + s->head) * 2 * j->format->side_bytes;
+        const size_t index = (first + i) * HEADS + s->head;
+        const size_t tiles = j->tiles * HEADS;
 
-        keys_out[i] = side_at(j->format, at);
-        values_out[i] = side_at(j->format, at + j->format->side_bytes);
+        keys_out[i] = side_at(j->format, j->cache, tiles, index);
+        values_out[i] = side_at(j->format, j->cache + tiles * j->format->side_bytes, tiles, index);
     }
     return count;
 }
