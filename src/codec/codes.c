@@ -15,14 +15,10 @@
 #define BLOCK_STEPS  4
 #define PADDING_CODE 0x80
 
-/* How many bits of a code a plane has, and where they stand in it. */
-static const struct {
-    uint8_t bits;
-    uint8_t shift;
-} planes_of_code[SNUG_CODES_PLANE_COUNT] = {
-    [SNUG_CODES_N4] = { 4, 4 },  [SNUG_CODES_P1A] = { 1, 3 }, [SNUG_CODES_P1B] = { 1, 2 },
-    [SNUG_CODES_P2] = { 2, 0 },  [SNUG_CODES_T2] = { 2, 6 },  [SNUG_CODES_T1A] = { 1, 5 },
-    [SNUG_CODES_T1B] = { 1, 4 },
+/* Where the bits of a plane stand in a code. */
+static const uint8_t shift_of_plane[SNUG_CODES_PLANE_COUNT] = {
+    [SNUG_CODES_N4] = 4, [SNUG_CODES_P1A] = 3, [SNUG_CODES_P1B] = 2, [SNUG_CODES_P2] = 0,
+    [SNUG_CODES_T2] = 6, [SNUG_CODES_T1A] = 5, [SNUG_CODES_T1B] = 4,
 };
 
 size_t snug_codes_bytes(uint32_t bits, size_t head_dim)
@@ -66,10 +62,10 @@ static bool place_of(size_t *out, const walk *w, size_t block, size_t i)
 /* The bits of a block's codes that belong to a plane. */
 static void cut_bits(uint8_t *field, const uint8_t *code, snug_codes_plane plane)
 {
-    const unsigned mask = (1u << planes_of_code[plane].bits) - 1;
+    const unsigned mask = (1u << snug_codes_plane_bits(plane)) - 1;
 
     for (size_t i = 0; i < BLOCK_CODES; i++)
-        field[i] = (uint8_t)((unsigned)code[i] >> planes_of_code[plane].shift & mask);
+        field[i] = (uint8_t)((unsigned)code[i] >> shift_of_plane[plane] & mask);
 }
 
 /* Write one block's part of a plane; field[i] is below 2^bits. The first block of a pair comes first. */
@@ -130,7 +126,7 @@ void snug_codes_store(const snug_codes_tile *tile, snug_codes_side side, const u
             if (!snug_codes_has_plane(bits, (snug_codes_plane)p))
                 continue;
             cut_bits(field, code, (snug_codes_plane)p);
-            put_block(tile->plane[p], planes_of_code[p].bits, block, field);
+            put_block(tile->plane[p], snug_codes_plane_bits((snug_codes_plane)p), block, field);
         }
     }
 }
@@ -148,9 +144,9 @@ void snug_codes_load(uint8_t *codes, const snug_codes_tile *tile, snug_codes_sid
         for (unsigned p = 0; p < SNUG_CODES_PLANE_COUNT; p++) {
             if (repacked ? p < SNUG_CODES_T2 : !snug_codes_has_plane(bits, (snug_codes_plane)p))
                 continue;
-            get_block(field, tile->plane[p], planes_of_code[p].bits, block);
+            get_block(field, tile->plane[p], snug_codes_plane_bits((snug_codes_plane)p), block);
             for (size_t i = 0; i < BLOCK_CODES; i++)
-                code[i] = (uint8_t)(code[i] | field[i] << planes_of_code[p].shift);
+                code[i] = (uint8_t)(code[i] | field[i] << shift_of_plane[p]);
         }
         for (size_t i = 0; i < BLOCK_CODES; i++) {
             size_t place;

@@ -30,6 +30,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/size.h"
+#include "base/status.h"
+
 typedef enum snug_codes_plane {
     SNUG_CODES_N4 = 0, /* bits 7 .. 4 */
     SNUG_CODES_P1A,    /* bit 3 */
@@ -75,21 +78,26 @@ static inline bool snug_codes_bits_ok(uint32_t bits)
 /* Whether codes of `bits` bits use a plane. */
 static inline bool snug_codes_has_plane(uint32_t bits, snug_codes_plane plane)
 {
+    SNUG_ASSERT(snug_codes_bits_ok(bits));
     return (snug_codes_planes(bits) >> plane & 1) != 0;
+}
+
+/* Bits of a code that a plane has. */
+static inline uint32_t snug_codes_plane_bits(snug_codes_plane plane)
+{
+    return plane == SNUG_CODES_N4 ? 4 : plane == SNUG_CODES_P2 || plane == SNUG_CODES_T2 ? 2 : 1;
 }
 
 /* head_dim as stored: up to the next multiple of 16. */
 static inline size_t snug_codes_padded(size_t head_dim)
 {
-    return (head_dim + 15) & ~(size_t)15;
+    return snug_round_up(head_dim, 16);
 }
 
 /* Bytes of one plane of one tile of one head: 8 per padded dim and bit of the plane. */
 static inline size_t snug_codes_plane_bytes(snug_codes_plane plane, size_t head_dim)
 {
-    const size_t bits = plane == SNUG_CODES_N4 ? 4 : plane == SNUG_CODES_P2 || plane == SNUG_CODES_T2 ? 2 : 1;
-
-    return 8 * bits * snug_codes_padded(head_dim);
+    return 8 * snug_codes_plane_bits(plane) * snug_codes_padded(head_dim);
 }
 
 /* Bytes of all planes of a width: 8 x bits per padded dim. */
