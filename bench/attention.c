@@ -35,7 +35,8 @@ enum {
     HEAD_DIM = 128,
     AFFINE_GROUP = 64,
     QUERIES_MAX = SNUG_ATTEND_QUERIES_MAX,
-    RUN_TILES = 16, /* of a part, as long contexts are split in kv/attention.c */
+    RUNS = 16,          /* of tiles, and */
+    CALL_BYTES = 24576, /* of codes of a side: as long contexts are split in kv/attention.c */
     THREADS_MAX = 2,
     ROUNDS = 4,
 };
@@ -77,6 +78,7 @@ typedef struct job {
     size_t chunk; /* tokens; 0: one, as it is decoded */
     uint32_t threads;
     float query[QUERIES_MAX * HEAD_DIM];
+    struct state *states; /* [threads][HEADS] */
     unsigned char *scratch[THREADS_MAX];
     bench_clock clock;
     bool is_cached;
@@ -111,29 +113,36 @@ static snug_tile side_at(const format *f, unsigned char *at, size_t count, size_
     return tile;
 }
 
-/* Tiles of one KV head: a part's; maybe none. */
+/* KV heads, and tiles of each: a part's; maybe none. */
 typedef struct span {
-    size_t head;
+    size_t first_head;
+    size_t end_head;
     size_t first;
     size_t last;
 } span;
 
 static span span_of(const job *j, size_t part)
 {
-    const size_t first = snug_min_size(part / HEADS * j->run_tiles, j->tiles);
+    const size_t first = snug_min_size(part * j->run_tiles, j->tiles);
 
     if (j->chunk > 0)
-        return (span){ part % HEADS, 0, j->tiles };
-    return (span){ part % HEADS, first, snug_min_size(first + j->run_tiles, j->tiles) };
+        return (span){ part % HEADS, part % HEADS + 1, 0, j->tiles };
+    return (span){ 0, HEADS, first, snug_min_size(first + j->run_tiles, j->tiles) };
 }
 
-/* Keys and values of some tiles of a span from `first` on: how many. */
-static size_t read_run(snug_tile *keys_out, snug_tile *values_out, const job *j, const span *s, size_t first)
+/* Where a call begins; at the end of a span, tile == last. */
+typedef struct place {
+    size_t head;
+    size_t tile;
+} place;
+
+/* Keys and values of a call: how many tiles. */
+static size_t read_run(snug_tile *keys_out, snug_tile *values_out, const job *j, const span *s, place at)
 {
-    const size_t count = snug_min_size(s->last - first, j->call_tiles);
+    const size_t count = snug_min_size(s->last - at.tile, j->call_tiles);
 
     for (size_t i = 0; i < count; i++) {
-        const size_t index = (first + i) * HEADS + s->head;
+        const size_t index = (at.tile + i) * HEADS + at.head;
         const size_t tiles = j->tiles * HEADS;
 
         keys_out[i] = side_at(j->format, j->cache, tiles, index);
@@ -142,7 +151,30 @@ static size_t read_run(snug_tile *keys_out, snug_tile *values_out, const job *j,
     return count;
 }
 
-/* A part's tiles of one KV head, or all of them for some of a chunk's tokens. */
+/* All heads go over the tiles of a call before the next ones. */
+static place place_after(const span *s, place at, size_t tiles)
+{
+    return at.head + 1 < s->end_head ? (place){ at.head + 1, at.tile }
+                                     : (place){ s->first_head, at.tile + tiles };
+}
+
+/* Of a head's queries, or of many queries of one. */
+typedef struct state {
+    float max[QUERIES_MAX];
+    float sum[QUERIES_MAX];
+    float out[QUERIES_MAX * HEAD_DIM];
+} state;
+
+static void state_reset(state *s, size_t queries)
+{
+    for (size_t q = 0; q < queries; q++) {
+        s->max[q] = -INFINITY;
+        s->sum[q] = 0.0f;
+    }
+    memset(s->out, 0, queries * HEAD_DIM * sizeof *s->out);
+}
+
+/* A part's tiles of its KV heads, or all of one for some of a chunk's tokens. */
 static void attend_part(void *user, size_t part, uint32_t worker)
 {
     static const uint32_t begin[QUERIES_MAX * SNUG_ATTEND_RUN_TILES];
@@ -151,9 +183,7 @@ static void attend_part(void *user, size_t part, uint32_t worker)
     const span then = span_of(j, part + j->threads); /* as kv/attention.c expects it */
     _Alignas(64) unsigned char prepared[QUERIES_MAX * PREPARED_BYTES];
     uint32_t end[QUERIES_MAX * SNUG_ATTEND_RUN_TILES];
-    float max[QUERIES_MAX];
-    float sum[QUERIES_MAX];
-    float out[QUERIES_MAX * HEAD_DIM];
+    state *states = j->states + worker * HEADS;
     snug_tile keys[2][SNUG_ATTEND_RUN_TILES]; /* of this call and the next one, in turn */
     snug_tile values[2][SNUG_ATTEND_RUN_TILES];
     snug_attend_coded_task task = {
@@ -162,9 +192,6 @@ static void attend_part(void *user, size_t part, uint32_t worker)
                     .end = end,
                     .queries = j->queries,
                     .head_dim = HEAD_DIM,
-                    .max = max,
-                    .sum = sum,
-                    .out = out,
                     .scratch = j->scratch[worker],
                     .takes_rows = j->chunk == 0 },
         .prepared = prepared,
@@ -172,33 +199,38 @@ static void attend_part(void *user, size_t part, uint32_t worker)
 
     for (size_t i = 0; i < SNUG_COUNT(end); i++)
         end[i] = SNUG_TILE_TOKENS;
-    for (size_t q = 0; q < j->queries; q++) {
-        max[q] = -INFINITY;
-        sum[q] = 0.0f;
-    }
-    memset(out, 0, j->queries * HEAD_DIM * sizeof *out);
+    for (size_t head = own.first_head; head < own.end_head; head++)
+        state_reset(&states[head], j->queries);
     j->kernels->attend_prepare(prepared, j->query, j->queries, HEAD_DIM);
 
-    size_t next = read_run(keys[0], values[0], j, &own, own.first);
+    place at = { own.first_head, own.first };
+    size_t next_tiles = read_run(keys[0], values[0], j, &own, at);
 
-    for (size_t tile = own.first, turn = 0; tile < own.last; tile += task.tiles, turn ^= 1) {
+    for (size_t turn = 0; at.tile < own.last; turn ^= 1) {
+        const place next = place_after(&own, at, next_tiles);
+
         task.key = keys[turn];
         task.value = values[turn];
-        task.tiles = next;
-        next = tile + next < own.last ? read_run(keys[turn ^ 1], values[turn ^ 1], j, &own, tile + next)
-                                      : read_run(keys[turn ^ 1], values[turn ^ 1], j, &then, then.first);
+        task.tiles = next_tiles;
+        next_tiles = next.tile < own.last ? read_run(keys[turn ^ 1], values[turn ^ 1], j, &own, next)
+                                          : read_run(keys[turn ^ 1], values[turn ^ 1], j, &then,
+                                                     (place){ then.first_head, then.first });
         task.next_key = keys[turn ^ 1];
-        task.next_tiles = next;
+        task.next_tiles = next_tiles;
+        task.attend.max = states[at.head].max;
+        task.attend.sum = states[at.head].sum;
+        task.attend.out = states[at.head].out;
         task.attend.key = task.key->rows;
         task.attend.value = task.value->rows;
-        task.attend.next_key = next > 0 ? task.next_key->rows : NULL;
+        task.attend.next_key = next_tiles > 0 ? task.next_key->rows : NULL;
         if (snug_tile_is_coded(j->format->kind))
             j->kernels->attend_coded(&task);
         else
             j->kernels->attend[SNUG_TYPE_F16](&task.attend);
+        at = next;
     }
     if (part == 0)
-        j->result = out[0] / sum[0];
+        j->result = states[0].out[0] / states[0].sum[0];
 }
 
 /* Seconds of one token, or chunk, the mean over some. */
@@ -207,7 +239,7 @@ static double measure(job *j, snug_work *work, unsigned char *buffer)
     const size_t bytes = j->tiles * HEADS * 2 * j->format->side_bytes;
     const size_t layers = j->is_cached ? 1 : BUFFER_BYTES / bytes;
     const size_t parts =
-        (j->chunk > 0 ? j->chunk * j->group / j->queries : snug_divide_up(j->tiles, RUN_TILES)) * HEADS;
+        j->chunk > 0 ? j->chunk * j->group / j->queries * HEADS : snug_divide_up(j->tiles, j->run_tiles);
     const uint64_t start = bench_clock_ns(j->clock);
     size_t tokens = 0;
     double seconds;
@@ -233,13 +265,26 @@ static void print_chunk(const job *j, uint32_t threads, const double *seconds)
                (double)j->chunk / seconds[f], products / seconds[f] * 1e-9, seconds[0] / seconds[f]);
 }
 
+static size_t call_tiles_of(const job *j)
+{
+    const size_t code_bytes = (size_t)HEAD_DIM * SNUG_TILE_TOKENS / 8 * j->format->bits;
+    size_t tiles = snug_min_size(SNUG_ATTEND_RUN_TILES, QUERIES_MAX / j->queries);
+
+    if (!snug_tile_is_coded(j->format->kind) || j->chunk > 0)
+        return 1;
+    while (tiles > 1 && tiles * code_bytes > CALL_BYTES)
+        tiles /= 2;
+    return tiles;
+}
+
 static void measure_formats(job *j, snug_work *work, unsigned char *buffer, size_t tokens)
 {
     double best[SNUG_COUNT(formats)];
     bench_peak peak = { 0 };
 
     j->tiles = tokens / SNUG_TILE_TOKENS;
-    j->run_tiles = j->chunk > 0 ? j->tiles : RUN_TILES;
+    j->run_tiles =
+        j->chunk > 0 ? j->tiles : snug_round_up(snug_divide_up(j->tiles, RUNS), SNUG_ATTEND_RUN_TILES);
     j->queries = j->chunk > 0 ? snug_min_size(QUERIES_MAX, j->chunk * j->group) : j->group;
     for (size_t f = 0; f < SNUG_COUNT(formats); f++)
         best[f] = INFINITY;
@@ -248,9 +293,7 @@ static void measure_formats(job *j, snug_work *work, unsigned char *buffer, size
             bench_peak_improve(&peak, work, j->clock, buffer, BUFFER_BYTES);
         for (size_t f = 0; f < SNUG_COUNT(formats); f++) {
             j->format = &formats[f];
-            j->call_tiles = snug_tile_is_coded(j->format->kind)
-                                ? snug_min_size(SNUG_ATTEND_RUN_TILES, QUERIES_MAX / j->queries)
-                                : 1;
+            j->call_tiles = call_tiles_of(j);
             if (j->only && strcmp(j->only, j->format->name) != 0)
                 continue;
             best[f] = fmin(best[f], measure(j, work, buffer));
@@ -300,6 +343,7 @@ static snug_status run(const options *wanted, snug_error *error)
     const size_t huge = snug_os_huge_page_bytes();
     unsigned char *buffer = snug_os_reserve_aligned(BUFFER_BYTES, huge > 0 ? huge : snug_os_page_bytes());
     unsigned char *scratch = aligned_alloc(64, THREADS_MAX * snug_attend_scratch_bytes(HEAD_DIM));
+    static state states[THREADS_MAX * HEADS];
 
     if (!buffer || !scratch || !snug_os_commit(buffer, BUFFER_BYTES))
         SNUG_FAIL(error, SNUG_ERR_NO_MEMORY, "no memory for the %zu bytes that are read", BUFFER_BYTES);
@@ -313,6 +357,7 @@ static snug_status run(const options *wanted, snug_error *error)
     j.is_cached = wanted->is_cached;
     j.chunk = wanted->chunk;
     j.only = wanted->only;
+    j.states = states;
     for (size_t i = 0; i < SNUG_COUNT(j.query); i++)
         j.query[i] = (float)(i % 7) * 0.01f - 0.03f;
     for (size_t i = 0; i < THREADS_MAX; i++)

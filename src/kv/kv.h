@@ -131,15 +131,14 @@ typedef struct snug_kv_attention {
 void snug_kv_attend(const snug_kv *kv, snug_work *work, const snug_kv_attention *attention);
 
 /* Per thread: the kernel's own; then for the most queries: scaled, turned and prepared ones, offsets,
- * ranges, a state for tiles of rows and one for tiles of codes. */
+ * ranges and a state. */
 static inline size_t snug_kv_thread_scratch_bytes(size_t head_dim)
 {
     return snug_attend_scratch_bytes(head_dim) +
-           SNUG_ATTEND_QUERIES_MAX * (snug_attend_prepared_bytes(head_dim) + (4 * head_dim + 6) * 4);
+           SNUG_ATTEND_QUERIES_MAX * (snug_attend_prepared_bytes(head_dim) + (3 * head_dim + 4) * 4);
 }
 
-/* For one token a long context is split into parts of tiles, each with a state of its own, merged in
- * order. */
+/* For one token a long context is split into runs of tiles, each with a state of its own, merged in order. */
 #define SNUG_KV_PARTS_MAX 16
 size_t snug_kv_parts_scratch_bytes(uint32_t head_count, uint32_t head_dim);
 
