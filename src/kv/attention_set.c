@@ -104,18 +104,17 @@ static size_t tiles_that_fit(const snug_tile *key, const snug_tile *value, size_
     return tiles;
 }
 
-/* The run of one head of a span from `visit` on, of `most` visits at most: none where the span ends there. */
+/* The run of a span's first head from `visit` on, of `most` visits at most: none where the span ends. */
 static void find_run(visit_run *run, const snug_kv_attend_job *job, const snug_kv_walk *w,
-                     const snug_kv_visit_span *span, uint32_t kv_head, uint32_t visit, size_t most,
-                     uint32_t position)
+                     const snug_kv_visit_span *span, uint32_t visit, size_t most, uint32_t position)
 {
     const snug_kv_store *store = job->store;
 
     for (run->visits = 0; run->visits < snug_min_size(most, span->end - visit); run->visits++) {
         const uint32_t tile = tile_of_visit(w, visit + run->visits);
         const bool as_codes = is_coded(store, tile, position) && store->has_codes;
-        const snug_tile key = tile_of(store, &store->key, tile, kv_head, as_codes);
-        const snug_tile value = tile_of(store, &store->value, tile, kv_head, as_codes);
+        const snug_tile key = tile_of(store, &store->key, tile, span->first_head, as_codes);
+        const snug_tile value = tile_of(store, &store->value, tile, span->first_head, as_codes);
 
         if (run->visits > 0 && !goes_with(run, &key, &value, as_codes))
             return;
@@ -125,6 +124,17 @@ static void find_run(visit_run *run, const snug_kv_attend_job *job, const snug_k
         run->value[run->visits] = value;
         run->as_codes = as_codes;
     }
+}
+
+/* The same visits of the next head. */
+static void find_run_of_next_head(visit_run *next, const snug_kv_attend_job *job, const visit_run *run)
+{
+    for (uint32_t i = 0; i < run->visits; i++) {
+        next->key[i] = snug_kv_side_next_head(&job->store->key, &run->key[i]);
+        next->value[i] = snug_kv_side_next_head(&job->store->value, &run->value[i]);
+    }
+    next->visits = run->visits;
+    next->as_codes = run->as_codes;
 }
 
 /* `next`: what comes after it, maybe nothing. */
@@ -204,22 +214,23 @@ void snug_kv_run_visits(const snug_kv_attend_job *job, snug_kv_attend_set *set, 
     visit_run *run = &runs[0];
     visit_run *next = &runs[1];
 
-    find_run(run, job, w, span, span->first_head, span->begin, set->call_tiles, position);
+    find_run(run, job, w, span, span->begin, set->call_tiles, position);
     for (uint32_t visit = span->begin, head = span->first_head; visit < span->end;) {
         const bool is_last_head = head + 1 == span->end_head;
         const uint32_t next_visit = is_last_head ? visit + run->visits : visit;
-        const uint32_t next_head = is_last_head ? span->first_head : head + 1;
         visit_run *done = run;
 
-        if (next_visit < span->end)
-            find_run(next, job, w, span, next_head, next_visit, set->call_tiles, position);
+        if (!is_last_head)
+            find_run_of_next_head(next, job, run);
+        else if (next_visit < span->end)
+            find_run(next, job, w, span, next_visit, set->call_tiles, position);
         else
-            find_run(next, job, w, then, then->first_head, then->begin, set->call_tiles, position);
+            find_run(next, job, w, then, then->begin, set->call_tiles, position);
         if (head == span->first_head)
             begin_visits(job, set, first_token, tokens, w, visit, run);
         attend_run(job, set, head, run, next);
         visit = next_visit;
-        head = next_head;
+        head = is_last_head ? span->first_head : head + 1;
         run = next;
         next = done;
     }

@@ -21,7 +21,7 @@
 
 enum {
     RUN_VISITS_MIN = 8, /* up to here one run is cheaper than merging */
-    PARTS_OF_THREAD = 4 /* at least: one that is late waits for no more than one of them */
+    PARTS_OF_THREAD = 2 /* at least, as far as there are heads */
 };
 
 /* Of a query that is ready; a multiple of 64, as `prepared` has to lie. */
@@ -60,17 +60,21 @@ static void make_head_ready(void *user, size_t kv_head, uint32_t worker)
     snug_kv_make_ready(&ready, job, (uint32_t)kv_head, 0, 1);
 }
 
-/* Run `run` of the visits: units of calls in equal numbers, as far as they go. */
+/* Run `run` of the visits: units of calls in equal numbers, or the first ones have one more. */
 static uint32_t begin_of_run(const snug_kv_attend_job *job, const snug_kv_walk *w, size_t run)
 {
     const size_t units = snug_divide_up(w->visits, SNUG_ATTEND_RUN_TILES);
 
-    return (uint32_t)snug_min_size(run * units / job->runs * SNUG_ATTEND_RUN_TILES, w->visits);
+    return (uint32_t)snug_min_size(snug_divide_up(run * units, job->runs) * SNUG_ATTEND_RUN_TILES, w->visits);
 }
 
+/* The last run comes first and the first one next: they have tiles of rows, whose bytes take longer, and no
+ * thread shall end up alone with them. Beyond the last part it is no run. */
 static size_t run_of_part(const snug_kv_attend_job *job, size_t part)
 {
-    return part / snug_divide_up(job->store->shape.kv_head_count, job->heads_per_part);
+    const size_t turn = part / snug_divide_up(job->store->shape.kv_head_count, job->heads_per_part);
+
+    return turn < job->runs ? (turn + job->runs - 1) % job->runs : job->runs;
 }
 
 static snug_kv_visit_span span_of(const snug_kv_attend_job *job, const snug_kv_walk *w, size_t part)

@@ -357,6 +357,9 @@ uint64_t snug_kv_recode_extra(const snug_kv_side *side);
 snug_tile snug_kv_side_rows(const snug_kv_side *side, uint32_t tile, uint32_t head);
 snug_tile snug_kv_side_codes(const snug_kv_side *side, uint32_t coded_tile, uint32_t head);
 
+/* The same tile's part of the next head. */
+snug_tile snug_kv_side_next_head(const snug_kv_side *side, const snug_tile *tile);
+
 /* Store one token's vectors of all heads as rows. */
 void snug_kv_side_write(const snug_kv_side *side, const snug_kernels *kernels, uint32_t tile, uint32_t slot,
                         const float *x /* [kv_head_count][head_dim] */);

@@ -42,6 +42,24 @@ snug_tile snug_kv_side_codes(const snug_kv_side *side, uint32_t coded_tile, uint
     return tile;
 }
 
+snug_tile snug_kv_side_next_head(const snug_kv_side *side, const snug_tile *tile)
+{
+    const size_t row_bytes = side->head_dim * side->rows->value_bytes;
+    snug_tile next = *tile;
+
+    if (!snug_tile_is_coded(tile->kind)) {
+        next.rows = (const unsigned char *)tile->rows + SNUG_TILE_TOKENS * row_bytes;
+        return next;
+    }
+    for (int plane = 0; plane < SNUG_CODES_PLANE_COUNT; plane++)
+        if (tile->codes.plane[plane])
+            next.codes.plane[plane] += snug_codes_plane_bytes((snug_codes_plane)plane, side->head_dim);
+    next.scale += side->scale_bytes / sizeof *next.scale;
+    if (tile->bias)
+        next.bias += side->scale_bytes / sizeof *next.bias;
+    return next;
+}
+
 void snug_kv_row_store(const snug_kv_side *side, const snug_kernels *kernels, unsigned char *row,
                        const float *x)
 {

@@ -203,20 +203,24 @@ static void token_by_token_and_threads_give_the_same(void **state)
     (void)state;
     for (size_t i = 0; i < case_count; i++) {
         const size_t bytes = TOKENS * HEADS * cases[i].head_dim * sizeof(float);
-        rig one, many, threads;
+        rig one, one_of_two, many, threads;
 
-        rig_open(&one, &cases[i], TOKENS, 1, 1);
+        rig_open(&one, &cases[i], TOKENS, 1, 1);        /* over many tiles all heads go together, */
+        rig_open(&one_of_two, &cases[i], TOKENS, 1, 2); /* but for two threads each by itself */
         rig_open(&many, &cases[i], TOKENS, 300, 1);
         rig_open(&threads, &cases[i], TOKENS, 300, 2);
         compute_to(&one, TOKENS, 1);
+        compute_to(&one_of_two, TOKENS, 1);
         compute_to(&many, TOKENS, 300);
         compute_to(&threads, TOKENS, 300);
         for (int layer = 0; layer < 2; layer++) {
+            assert_memory_equal(one.out[layer], one_of_two.out[layer], bytes);
             assert_memory_equal(many.out[layer], threads.out[layer], bytes);
             for (size_t k = 0; k < bytes / sizeof(float); k++)
                 assert_true(fabsf(one.out[layer][k] - many.out[layer][k]) < 3e-3f);
         }
         rig_close(&one);
+        rig_close(&one_of_two);
         rig_close(&many);
         rig_close(&threads);
     }
