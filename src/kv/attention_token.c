@@ -111,7 +111,7 @@ static void attend_visit_part(void *user, size_t part, uint32_t worker)
     snug_kv_run_visits(job, &set, 0, 1, &w, &then);
 }
 
-/* out = sum of parts, each brought to the common maximum; in the order of the parts, so always the same
+/* out = sum of the runs, each brought to the common maximum; in their order, so always the same
  * bits. */
 static void merge_query(const snug_kv_attend_job *job, size_t kv_head, uint32_t g)
 {
