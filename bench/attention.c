@@ -35,8 +35,7 @@ enum {
     HEAD_DIM = 128,
     AFFINE_GROUP = 64,
     QUERIES_MAX = SNUG_ATTEND_QUERIES_MAX,
-    RUNS = 16,          /* of tiles, and */
-    CALL_BYTES = 24576, /* of codes of a side: as long contexts are split in kv/attention.c */
+    RUNS = 16, /* of tiles, as long contexts are split in kv/attention_token.c */
     THREADS_MAX = 2,
     ROUNDS = 4,
 };
@@ -65,6 +64,13 @@ static const format formats[] = {
     { "affine 4", SNUG_TILE_AFFINE, 4, 8 * 4 * HEAD_DIM + 4 * SNUG_TILE_TOKENS *HEAD_DIM / AFFINE_GROUP },
 };
 
+/* What queries of a KV head have gathered. */
+typedef struct state {
+    float max[QUERIES_MAX];
+    float sum[QUERIES_MAX];
+    float out[QUERIES_MAX * HEAD_DIM];
+} state;
+
 /* One layer's attention for one token, or for a chunk of them. */
 typedef struct job {
     const snug_kernels *kernels;
@@ -78,7 +84,7 @@ typedef struct job {
     size_t chunk; /* tokens; 0: one, as it is decoded */
     uint32_t threads;
     float query[QUERIES_MAX * HEAD_DIM];
-    struct state *states; /* [threads][HEADS] */
+    state states[THREADS_MAX][HEADS];
     unsigned char *scratch[THREADS_MAX];
     bench_clock clock;
     bool is_cached;
@@ -158,13 +164,6 @@ static place place_after(const span *s, place at, size_t tiles)
                                      : (place){ s->first_head, at.tile + tiles };
 }
 
-/* Of a head's queries, or of many queries of one. */
-typedef struct state {
-    float max[QUERIES_MAX];
-    float sum[QUERIES_MAX];
-    float out[QUERIES_MAX * HEAD_DIM];
-} state;
-
 static void state_reset(state *s, size_t queries)
 {
     for (size_t q = 0; q < queries; q++) {
@@ -180,10 +179,10 @@ static void attend_part(void *user, size_t part, uint32_t worker)
     static const uint32_t begin[QUERIES_MAX * SNUG_ATTEND_RUN_TILES];
     job *j = user;
     const span own = span_of(j, part);
-    const span then = span_of(j, part + j->threads); /* as kv/attention.c expects it */
+    const span then = span_of(j, part + j->threads); /* as kv/attention_token.c expects it */
     _Alignas(64) unsigned char prepared[QUERIES_MAX * PREPARED_BYTES];
     uint32_t end[QUERIES_MAX * SNUG_ATTEND_RUN_TILES];
-    state *states = j->states + worker * HEADS;
+    state *states = j->states[worker];
     snug_tile keys[2][SNUG_ATTEND_RUN_TILES]; /* of this call and the next one, in turn */
     snug_tile values[2][SNUG_ATTEND_RUN_TILES];
     snug_attend_coded_task task = {
@@ -267,14 +266,9 @@ static void print_chunk(const job *j, uint32_t threads, const double *seconds)
 
 static size_t call_tiles_of(const job *j)
 {
-    const size_t code_bytes = (size_t)HEAD_DIM * SNUG_TILE_TOKENS / 8 * j->format->bits;
-    size_t tiles = snug_min_size(SNUG_ATTEND_RUN_TILES, QUERIES_MAX / j->queries);
-
     if (!snug_tile_is_coded(j->format->kind) || j->chunk > 0)
         return 1;
-    while (tiles > 1 && tiles * code_bytes > CALL_BYTES)
-        tiles /= 2;
-    return tiles;
+    return snug_min_size(snug_attend_call_tiles(j->format->bits, HEAD_DIM), QUERIES_MAX / j->queries);
 }
 
 static void measure_formats(job *j, snug_work *work, unsigned char *buffer, size_t tokens)
@@ -343,7 +337,6 @@ static snug_status run(const options *wanted, snug_error *error)
     const size_t huge = snug_os_huge_page_bytes();
     unsigned char *buffer = snug_os_reserve_aligned(BUFFER_BYTES, huge > 0 ? huge : snug_os_page_bytes());
     unsigned char *scratch = aligned_alloc(64, THREADS_MAX * snug_attend_scratch_bytes(HEAD_DIM));
-    static state states[THREADS_MAX * HEADS];
 
     if (!buffer || !scratch || !snug_os_commit(buffer, BUFFER_BYTES))
         SNUG_FAIL(error, SNUG_ERR_NO_MEMORY, "no memory for the %zu bytes that are read", BUFFER_BYTES);
@@ -357,7 +350,6 @@ static snug_status run(const options *wanted, snug_error *error)
     j.is_cached = wanted->is_cached;
     j.chunk = wanted->chunk;
     j.only = wanted->only;
-    j.states = states;
     for (size_t i = 0; i < SNUG_COUNT(j.query); i++)
         j.query[i] = (float)(i % 7) * 0.01f - 0.03f;
     for (size_t i = 0; i < THREADS_MAX; i++)

@@ -63,11 +63,10 @@ typedef struct snug_kv_visit_span {
  */
 typedef struct snug_kv_attend_set {
     snug_kv_visit_span span;
-    snug_attend_task rows;
-    snug_attend_coded_task codes;
-    unsigned char *ready; /* as snug_kv_ready_at() has them; of the span's first head */
-    size_t ready_bytes;   /* from one head's to the next */
-    float *state;         /* as snug_kv_state_at() has them, the same */
+    snug_attend_task rows; /* and what calls over codes have in common with it */
+    unsigned char *ready;  /* as snug_kv_ready_at() has them; of the span's first head */
+    size_t ready_bytes;    /* from one head's to the next */
+    float *state;          /* as snug_kv_state_at() has them, the same */
     size_t state_floats;
     bool is_turned;  /* the states */
     uint32_t *begin; /* [most tiles of a call][queries] */

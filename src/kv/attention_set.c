@@ -11,10 +11,6 @@
 #include "base/status.h"
 #include "codec/rotation.h"
 
-enum {
-    CALL_BYTES = 24576 /* of a side of a call, of codes */
-};
-
 snug_kv_walk snug_kv_walk_for(const snug_kv_attend_job *job, uint32_t first, uint32_t last)
 {
     const snug_kv_rule *rule = &job->store->rule;
@@ -92,18 +88,6 @@ static bool goes_with(const visit_run *run, const snug_tile *key, const snug_til
            snug_tile_is_like(key, run->key) && snug_tile_is_like(value, run->value);
 }
 
-/* Tiles of one call: 1, 2 or 4, which are fetched from four places in turn; the side that is used and the one
- * that is fetched about fill the first level of the processor's caches. */
-static size_t tiles_that_fit(const snug_tile *key, const snug_tile *value, size_t head_dim)
-{
-    const size_t bits = snug_max_size(key->bits, value->bits);
-    size_t tiles = SNUG_ATTEND_RUN_TILES;
-
-    while (tiles > 1 && tiles * bits * (SNUG_TILE_TOKENS / 8) * head_dim > CALL_BYTES)
-        tiles /= 2;
-    return tiles;
-}
-
 /* The run of a span's first head from `visit` on, of `most` visits at most: none where the span ends. */
 static void find_run(visit_run *run, const snug_kv_attend_job *job, const snug_kv_walk *w,
                      const snug_kv_visit_span *span, uint32_t visit, size_t most, uint32_t position)
@@ -118,8 +102,9 @@ static void find_run(visit_run *run, const snug_kv_attend_job *job, const snug_k
 
         if (run->visits > 0 && !goes_with(run, &key, &value, as_codes))
             return;
-        if (as_codes)
-            most = snug_min_size(most, tiles_that_fit(&key, &value, store->shape.head_dim));
+        if (run->visits == 0 && as_codes) /* and those that go with it have as many bits */
+            most = snug_min_size(
+                most, snug_attend_call_tiles(snug_max_size(key.bits, value.bits), store->shape.head_dim));
         run->key[run->visits] = key;
         run->value[run->visits] = value;
         run->as_codes = as_codes;
@@ -150,7 +135,7 @@ static void attend_run(const snug_kv_attend_job *job, snug_kv_attend_set *set, u
     set->rows.sum = state.sum;
     set->rows.out = state.out;
     if (run->as_codes) {
-        set->codes = (snug_attend_coded_task){
+        snug_attend_coded_task codes = {
             .attend = set->rows,
             .prepared = ready.prepared,
             .key = run->key,
@@ -159,8 +144,9 @@ static void attend_run(const snug_kv_attend_job *job, snug_kv_attend_set *set, u
             .next_key = next->key,
             .next_tiles = goes_on ? next->visits : 0,
         };
-        set->codes.attend.query = ready.turned;
-        kernels->attend_coded(&set->codes);
+
+        codes.attend.query = ready.turned;
+        kernels->attend_coded(&codes);
         return;
     }
     set->rows.query = ready.query;
@@ -295,20 +281,17 @@ void snug_kv_set_lay_out(snug_kv_attend_set *set, const snug_kv_attend_job *job,
     };
 }
 
-static void state_reset(const snug_kv_part_state *state, size_t queries, size_t head_dim)
-{
-    for (size_t i = 0; i < queries; i++)
-        state->max[i] = -INFINITY;
-    memset(state->sum, 0, queries * sizeof(float));
-    memset(state->out, 0, queries * head_dim * sizeof(float));
-}
-
 void snug_kv_set_begin(snug_kv_attend_set *set)
 {
+    const size_t queries = set->rows.queries;
+
     set->is_turned = false;
     for (uint32_t head = set->span.first_head; head < set->span.end_head; head++) {
         const snug_kv_part_state state = snug_kv_set_state(set, head);
 
-        state_reset(&state, set->rows.queries, set->rows.head_dim);
+        for (size_t i = 0; i < queries; i++)
+            state.max[i] = -INFINITY;
+        memset(state.sum, 0, queries * sizeof(float));
+        memset(state.out, 0, queries * set->rows.head_dim * sizeof(float));
     }
 }

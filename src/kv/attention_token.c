@@ -8,7 +8,7 @@
  * nothing of what one of them gets: the same bits with any.
  *
  * One head at a time, 16,384 tokens, two threads of Sapphire Rapids at 31 GB/s, 2 queries a KV head: f16
- * reads at 85 % of that, planes of 8 bits at 68 %, of 4 bits at 77 %; all 8 heads: 93, 83 and 84 %.
+ * reads at 85 % of that, planes of 8 bits at 68 %, of 4 bits at 77 %; all 8 heads: 93, 83 and 83 %.
  *
  * In scratch: the queries of all KV heads that are ready, then the states, [kv_head][SNUG_KV_PARTS_MAX].
  */
@@ -111,8 +111,7 @@ static void attend_visit_part(void *user, size_t part, uint32_t worker)
     snug_kv_run_visits(job, &set, 0, 1, &w, &then);
 }
 
-/* out = sum of the runs, each brought to the common maximum; in their order, so always the same
- * bits. */
+/* out = sum of the runs, each brought to the common maximum; in their order, so always the same bits. */
 static void merge_query(const snug_kv_attend_job *job, size_t kv_head, uint32_t g)
 {
     const snug_kv_attention *a = job->attention;

@@ -130,8 +130,8 @@ typedef struct snug_kv_attention {
 
 void snug_kv_attend(const snug_kv *kv, snug_work *work, const snug_kv_attention *attention);
 
-/* Per thread: the kernel's own; then for the most queries: scaled, turned and prepared ones, offsets,
- * ranges and a state. */
+/* Per thread: the kernel's own; then for the most queries: scaled, turned and prepared ones, ranges
+ * and a state. */
 static inline size_t snug_kv_thread_scratch_bytes(size_t head_dim)
 {
     return snug_attend_scratch_bytes(head_dim) +
